@@ -1,0 +1,31 @@
+# The verbs. Each prepares what it needs; none needs another to have run before.
+.DEFAULT_GOAL := help
+.PHONY: help up down test check format bench docs clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help:  ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+# One environment for everything; made again when what goes into it has changed.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[exporter,stack,dev]'
+	@touch $@
+
+test: $(VENV)/installed  ## Run the tests against the real servers that are installed.
+	$(BIN)/pytest
+
+check: $(VENV)/installed  ## Formatting, lint and types, as CI checks them.
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+format: $(VENV)/installed  ## Format the code and mend what lint can mend.
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:  ## Remove the environment and all caches (the stack's data under .stack/ stays).
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

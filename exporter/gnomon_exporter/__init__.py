@@ -1,0 +1,1 @@
+"""Gnomon's host agent: host, device, cache and queue metrics on one Prometheus page."""

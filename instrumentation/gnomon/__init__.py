@@ -1,0 +1,1 @@
+"""Instrument a Python application: metrics, traces and the resource use of a piece of work."""

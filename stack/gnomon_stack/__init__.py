@@ -1,0 +1,1 @@
+"""Run the whole stack on this machine without Docker."""
