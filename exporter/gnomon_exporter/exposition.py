@@ -34,7 +34,7 @@ def render(families: Iterable[Metric]) -> bytes:
         samples = family.samples
         if not samples:
             continue
-        lines.append(_header(_type_name(family), family.documentation, family.type))
+        lines.append(_header(type_name(family), family.documentation, family.type))
         for sample in samples:
             value = sample.value
             number = str(value) if type(value) is int else _number(value)
@@ -59,8 +59,11 @@ def check(family: Metric) -> None:
             _valid_labels(tuple(sample.labels))
 
 
-def _type_name(family: Metric) -> str:
-    """Return the name on the TYPE line: a counter's or info's is that of its samples."""
+def type_name(family: Metric) -> str:
+    """Return the name on the TYPE line: a counter's or info's is that of its samples.
+
+    The family must have samples.
+    """
     if family.type in ("counter", "info", "stateset"):
         return family.samples[0].name
     return family.name

@@ -1,0 +1,123 @@
+"""A scrape: every collector under its guard, their families as one page."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from prometheus_client import Metric, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from gnomon_exporter import version
+from gnomon_exporter.exposition import render, type_name
+from gnomon_exporter.guard import Guard, Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Scraper:
+    """Runs guarded collectors and adds what is known about the runs themselves.
+
+    guards: by name. node: the names that ``node_scrape_collector_*`` reports as well.
+    """
+
+    def __init__(self, guards: Mapping[str, Guard], node: Collection[str] = ()) -> None:
+        self.guards = guards
+        self._node = frozenset(node)
+        self._process = ProcessCollector(registry=None)
+        self._clashes: set[str] = set()
+
+    def page(self, names: Collection[str] | None, deadline: float) -> bytes:
+        """Return the classic text of a scrape that is over by ``deadline`` (monotonic seconds).
+
+        names: the collectors asked for, None for all.
+        """
+        return render(self.scrape(names, deadline))
+
+    def scrape(self, names: Collection[str] | None, deadline: float) -> Sequence[Metric]:
+        """Return the families of a scrape that is over by ``deadline`` (monotonic seconds)."""
+        chosen = [guard for name, guard in self.guards.items() if names is None or name in names]
+        # What may hang starts first, so that it runs beside what is run in line.
+        flights = [(guard, guard.begin()) for guard in chosen if guard.threaded]
+        flights += [(guard, guard.begin()) for guard in chosen if not guard.threaded]
+        outcomes = {guard.name: guard.finish(flight, deadline) for guard, flight in flights}
+        ordered = [(guard, outcomes[guard.name]) for guard in chosen]
+        families = [family for _, outcome in ordered for family in outcome.families]
+        return [*self._one_each(families), *self._own(ordered)]
+
+    def _one_each(self, families: Iterable[Metric]) -> Iterable[Metric]:
+        """Give each name to one family, for a second HELP line would spoil the page.
+
+        A textfile may repeat a name: its series join when the types agree and are left out when
+        they do not, or when the same series is there already.
+        """
+        by_name: dict[str, Metric] = {}
+        for family in families:
+            if not family.samples:
+                continue
+            name = type_name(family)
+            first = by_name.setdefault(name, family)
+            if first is not family:
+                by_name[name] = self._joined(name, first, family)
+        return by_name.values()
+
+    def _joined(self, name: str, first: Metric, second: Metric) -> Metric:
+        joined = Metric(first.name, first.documentation, first.type)
+        joined.samples = list(first.samples)
+        if first.type == second.type:
+            there = {(s.name, frozenset(s.labels.items())) for s in first.samples}
+            joined.samples += [
+                s for s in second.samples if (s.name, frozenset(s.labels.items())) not in there
+            ]
+        if len(joined.samples) < len(first.samples) + len(second.samples) and (
+            name not in self._clashes
+        ):
+            self._clashes.add(name)
+            log.warning("metric %s comes twice: series of the second one are left out", name)
+        return joined
+
+    def _own(self, ordered: Sequence[tuple[Guard, Outcome]]) -> Iterable[Metric]:
+        """Yield what is known about this scrape and about the exporter itself."""
+        label = ["collector"]
+        success = GaugeMetricFamily(
+            "gnomon_scrape_collector_success",
+            "1 if the collector's last run succeeded.",
+            labels=label,
+        )
+        duration = GaugeMetricFamily(
+            "gnomon_scrape_collector_duration_seconds",
+            "Duration of the collector's run.",
+            labels=label,
+        )
+        last_success = GaugeMetricFamily(
+            "gnomon_scrape_collector_last_success_timestamp_seconds",
+            "Unix time of the collector's last successful run.",
+            labels=label,
+        )
+        dropped = CounterMetricFamily(
+            "gnomon_scrape_dropped_series_total",
+            "Series left out because their family is over the limit or cannot be written.",
+            labels=label,
+        )
+        node_success = GaugeMetricFamily(
+            "node_scrape_collector_success",
+            "1 if the collector succeeded, 0 if it failed or found nothing.",
+            labels=label,
+        )
+        node_duration = GaugeMetricFamily(
+            "node_scrape_collector_duration_seconds",
+            "Duration of the collector's run.",
+            labels=label,
+        )
+        for guard, outcome in ordered:
+            name = [guard.name]
+            if outcome.success is not None:
+                success.add_metric(name, int(outcome.success))
+                duration.add_metric(name, outcome.duration)
+                dropped.add_metric(name, guard.dropped_total)
+                if guard.last_success is not None:
+                    last_success.add_metric(name, guard.last_success)
+            if guard.name in self._node:
+                node_success.add_metric(name, int(outcome.success is True))
+                node_duration.add_metric(name, outcome.duration)
+        yield from (success, duration, last_success, dropped, node_success, node_duration)
+        yield from version.families()
+        yield from self._process.collect()

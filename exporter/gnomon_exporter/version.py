@@ -1,0 +1,39 @@
+"""Which exporter this is."""
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import version as installed
+
+from prometheus_client.core import GaugeMetricFamily
+
+
+@cache
+def version() -> str:
+    """Return the version of the installed distribution."""
+    return installed("gnomon")
+
+
+@cache
+def _python() -> str:
+    return f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"
+
+
+def families() -> Iterator[GaugeMetricFamily]:
+    """Yield the build information, under our name and under the one dashboards join with."""
+    own = GaugeMetricFamily(
+        "gnomon_exporter_build_info",
+        "Always 1; the labels tell the version of gnomon-exporter and of its interpreter.",
+        labels=["version", "python"],
+    )
+    own.add_metric([version(), _python()], 1)
+    yield own
+    # Dashboards made for node_exporter list hosts by this series. Nothing of Go is in here, so
+    # those labels are empty: Prometheus treats an empty label as one that is not there.
+    node = GaugeMetricFamily(
+        "node_exporter_build_info",
+        "Always 1; gnomon-exporter's build under the name that node_exporter's dashboards query.",
+        labels=["branch", "goarch", "goos", "goversion", "revision", "tags", "version"],
+    )
+    node.add_metric(["", "", "", "", "", "gnomon", version()], 1)
+    yield node
