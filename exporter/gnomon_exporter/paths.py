@@ -1,5 +1,6 @@
 """Where the host's file systems are seen from here."""
 
+import os
 from dataclasses import dataclass
 
 
@@ -22,6 +23,15 @@ class Paths:
     def proc(self, path: str) -> str:
         """Return the path of a file below the host's /proc."""
         return f"{self.procfs or self.root('/proc')}/{path}"
+
+    def net(self, path: str) -> str:
+        """Return the path of a file below the host's /proc/net, which each process has its own of.
+
+        That of pid 1 is the host's, also from inside a container. Where pid 1 is hidden from this
+        user (``hidepid``), it is this process's own, so ask once and keep the answer.
+        """
+        pid = "1" if os.access(self.proc("1/net/dev"), os.R_OK) else "self"
+        return self.proc(f"{pid}/net/{path}")
 
     def sys(self, path: str) -> str:
         """Return the path of a file below the host's /sys."""
