@@ -11,6 +11,11 @@ def read(path: str) -> str:
 
     Raises OSError as open(2) and read(2) do.
     """
+    return read_bytes(path).decode("utf-8", "replace")
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the whole content of a file. Raises OSError as open(2) and read(2) do."""
     # A Python file object costs twice the system calls: fstat, lseek, a buffer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -49,3 +54,19 @@ def fields(path: str) -> Iterator[list[str]]:
     for line in read(path).splitlines():
         if parts := line.split():
             yield parts
+
+
+def attribute(path: str) -> str | None:
+    """Return the value of a /sys attribute, None where it is absent or cannot be read."""
+    try:
+        return read_value(path)
+    except OSError:
+        return None
+
+
+def attribute_int(path: str) -> int | None:
+    """Return the whole number in a /sys attribute, None where there is none to be read."""
+    try:
+        return int(read_value(path))
+    except (OSError, ValueError):
+        return None

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from gnomon_exporter.reading import fields, read, read_value
+from gnomon_exporter.reading import attribute, attribute_int, fields, read, read_value
 
 
 def test_reads_a_file_that_arrives_in_pages(tmp_path):
@@ -49,3 +49,25 @@ def test_a_missing_file_is_an_error(tmp_path, reader):
     with pytest.raises(FileNotFoundError, match="nothing"):
         reader(str(tmp_path / "nothing"))
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_an_attribute_is_its_value(tmp_path):
+    """An attribute that can be read comes as text or as number."""
+    (tmp_path / "temp").write_text("-40\n")
+    assert attribute(str(tmp_path / "temp")) == "-40"
+    assert attribute_int(str(tmp_path / "temp")) == -40
+
+
+@pytest.mark.parametrize("content", ["", "N/A\n", "12 34\n", "0x1f\n"])
+def test_an_attribute_without_a_number_is_none(tmp_path, content):
+    """A number that is not there is None, never 0."""
+    (tmp_path / "temp").write_text(content)
+    assert attribute_int(str(tmp_path / "temp")) is None
+
+
+def test_an_attribute_that_cannot_be_read_is_none(tmp_path):
+    """Absence and read errors give None, as text and as number."""
+    (tmp_path / "folder").mkdir()
+    for name in ("absent", "folder"):
+        assert attribute(str(tmp_path / name)) is None
+        assert attribute_int(str(tmp_path / name)) is None
