@@ -31,7 +31,7 @@ def read_bytes(path: str) -> bytes:
             text = b"".join(pages)
     finally:
         os.close(descriptor)
-    return text.decode("utf-8", "replace")
+    return text
 
 
 def read_value(path: str, *, dir_fd: int | None = None) -> str:
