@@ -1,0 +1,92 @@
+"""The distribution, its version and its end of support, from os-release."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from prometheus_client.core import GaugeMetricFamily
+
+from gnomon_exporter.collector import NoData
+from gnomon_exporter.paths import Paths
+from gnomon_exporter.reading import read
+
+_LABELS = (
+    "build_id",
+    "id",
+    "id_like",
+    "image_id",
+    "image_version",
+    "name",
+    "pretty_name",
+    "variant",
+    "variant_id",
+    "version",
+    "version_codename",
+    "version_id",
+)
+_MAJOR_MINOR = re.compile(r"[0-9]+\.?[0-9]*")
+
+
+class OsCollector:
+    """The operating system's account of itself (os-release(5))."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = (paths.root("/etc/os-release"), paths.root("/usr/lib/os-release"))
+        self._seen: tuple[object, ...] = ()
+        self._release: Mapping[str, str] = {}
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what the file says. NoData without such a file."""
+        release = self._read()
+        info = GaugeMetricFamily(
+            "node_os_info",
+            "1, with the distribution's names and versions as labels.",
+            labels=_LABELS,
+        )
+        info.add_metric([release.get(label.upper(), "") for label in _LABELS], 1)
+        yield info
+        number = _MAJOR_MINOR.match(release.get("VERSION_ID", ""))
+        if number and (version := float(number[0])) > 0:
+            family = GaugeMetricFamily(
+                "node_os_version",
+                "Major and minor version of the distribution as one number.",
+                labels=["id", "id_like", "name"],
+            )
+            family.add_metric([release.get(key, "") for key in ("ID", "ID_LIKE", "NAME")], version)
+            yield family
+        if end := release.get("SUPPORT_END"):
+            yield GaugeMetricFamily(
+                "node_os_support_end_timestamp_seconds",
+                "Unix time at which the distribution's support ends.",
+                datetime.strptime(end, "%Y-%m-%d").replace(tzinfo=UTC).timestamp(),
+            )
+
+    def _read(self) -> Mapping[str, str]:
+        """Return the first file's assignments, parsed anew only when the file has changed."""
+        for path in self._paths:
+            try:
+                status = os.stat(path)
+            except FileNotFoundError:
+                continue
+            seen = (path, status.st_ino, status.st_mtime_ns, status.st_size)
+            if seen != self._seen:
+                self._release, self._seen = _assignments(read(path)), seen
+            return self._release
+        raise NoData(f"there is no {' or '.join(self._paths)}")
+
+
+def _assignments(text: str) -> Mapping[str, str]:
+    """Return the variables that a shell would set; a line that it would refuse sets none."""
+    variables = {}
+    for line in text.splitlines():
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:
+            continue
+        for word in words:
+            name, equals, value = word.partition("=")
+            if equals:
+                variables[name] = value
+    return variables
