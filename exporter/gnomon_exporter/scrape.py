@@ -7,7 +7,7 @@ from prometheus_client import Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from gnomon_exporter import version
-from gnomon_exporter.exposition import render, type_name
+from gnomon_exporter.exposition import type_name
 from gnomon_exporter.guard import Guard, Outcome
 
 log = logging.getLogger(__name__)
@@ -25,15 +25,11 @@ class Scraper:
         self._process = ProcessCollector(registry=None)
         self._clashes: set[str] = set()
 
-    def page(self, names: Collection[str] | None, deadline: float) -> bytes:
-        """Return the classic text of a scrape that is over by ``deadline`` (monotonic seconds).
+    def scrape(self, names: Collection[str] | None, deadline: float) -> Sequence[Metric]:
+        """Return the families of a scrape that is over by ``deadline`` (monotonic seconds).
 
         names: the collectors asked for, None for all.
         """
-        return render(self.scrape(names, deadline))
-
-    def scrape(self, names: Collection[str] | None, deadline: float) -> Sequence[Metric]:
-        """Return the families of a scrape that is over by ``deadline`` (monotonic seconds)."""
         chosen = [guard for name, guard in self.guards.items() if names is None or name in names]
         # What may hang starts first, so that it runs beside what is run in line.
         flights = [(guard, guard.begin()) for guard in chosen if guard.threaded]

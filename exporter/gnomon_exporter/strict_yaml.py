@@ -145,8 +145,8 @@ class Section:
         return bool(self._lines)
 
     def path(self, key: str) -> str:
-        """Return where a key stands in the file, as ``section.key``."""
-        return f"{self._path}.{key}" if self._path else key
+        """Return where a key stands in the file, as ``section.key``; "" is the section itself."""
+        return ".".join(filter(None, (self._path, key)))
 
     def line(self, key: str) -> int:
         """Return the line of a key, or of the section where it has none."""

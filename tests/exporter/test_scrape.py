@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.exposition import render
 from gnomon_exporter.guard import Guard
 from gnomon_exporter.scrape import Scraper
 
@@ -39,8 +40,12 @@ def _scraper(node=(), **collectors):
     return Scraper(guards, node)
 
 
+def _page(scraped, names=None):
+    return render(scraped.scrape(names, time.monotonic() + 5)).decode()
+
+
 def _samples(scraped, names=None):
-    page = scraped.page(names, time.monotonic() + 5).decode()
+    page = _page(scraped, names)
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(page)
@@ -100,7 +105,7 @@ def test_a_name_that_comes_twice_has_one_header_and_no_series_twice(caplog):
         b=Yields(labelled("2", "3"), CounterMetricFamily("other_total", "Other.", 1)),
         c=Yields(GaugeMetricFamily("other_total", "Other.", 2)),
     )
-    page = scraped.page(None, time.monotonic() + 5).decode()
+    page = _page(scraped)
     assert page.count("# TYPE shared gauge") == 1
     assert page.count("# TYPE other_total ") == 1
     assert [line for line in page.splitlines() if line.startswith(("shared", "other"))] == [
@@ -109,7 +114,7 @@ def test_a_name_that_comes_twice_has_one_header_and_no_series_twice(caplog):
         'shared{x="3"} 1',
         "other_total 1",
     ]
-    scraped.page(None, time.monotonic() + 5)
+    _page(scraped)
     assert len(caplog.records) == 2  # one for each name, not for each scrape
 
 

@@ -1,0 +1,139 @@
+"""The exporter: a configuration and the guarded collectors that it turned on."""
+
+import logging
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily
+
+from gnomon_exporter import config as configuration
+from gnomon_exporter.config import Config
+from gnomon_exporter.exposition import render
+from gnomon_exporter.guard import Guard, Outcome
+from gnomon_exporter.options import summary
+from gnomon_exporter.page import State
+from gnomon_exporter.paths import Paths
+from gnomon_exporter.registry import Entry
+from gnomon_exporter.scrape import Scraper
+from gnomon_exporter.strict_yaml import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A configuration and what runs by it; replaced as a whole."""
+
+    config: Config
+    scraper: Scraper
+
+
+class Exporter:
+    """What the server shows, by the last configuration that was good.
+
+    Raises ConfigError where the first one is not.
+    """
+
+    def __init__(self, options: Namespace, registry: Mapping[str, Entry]) -> None:
+        given = vars(options)
+        self._options = options
+        self._registry = registry
+        self._paths = Paths(given["path.rootfs"], given["path.procfs"], given["path.sysfs"])
+        self._reloading = threading.Lock()
+        self._running = self._started({}, Config({}))
+        self._reload_ok = True
+        self._reloaded = time.time()
+
+    def reload(self) -> None:
+        """Read the configuration again; a bad one is logged and changes nothing.
+
+        Collectors whose settings stay the same go on as they are, with what they remember.
+        """
+        with self._reloading:
+            before = self._running
+            try:
+                self._running = self._started(before.scraper.guards, before.config)
+            except ConfigError as error:
+                self._reload_ok = False
+                log.error("configuration not reloaded, the old one stays: %s", error)  # noqa: TRY400
+            else:
+                self._reload_ok, self._reloaded = True, time.time()
+                log.info("configuration reloaded, %d collectors on", len(self.names))
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The collectors that are on."""
+        return list(self._running.scraper.guards)
+
+    def render(self, names: Collection[str] | None, deadline: float) -> bytes:
+        """Return the page of the named collectors, all for None, by ``deadline`` (monotonic)."""
+        return render([*self._running.scraper.scrape(names, deadline), *self._reloads()])
+
+    def states(self) -> Sequence[State]:
+        """Return how each collector that is on fared last."""
+        found = []
+        for name, guard in self._running.scraper.guards.items():
+            last = guard.last or Outcome(success=None)
+            found.append(
+                State(
+                    name=name,
+                    description=summary(self._registry[name]),
+                    duration=last.duration if guard.last else None,
+                    success=last.success,
+                    error=last.error,
+                    last_run=guard.last_run,
+                )
+            )
+        return found
+
+    def ready(self) -> bool:
+        """Whether any collector is on."""
+        return bool(self._running.scraper.guards)
+
+    def config_text(self) -> str:
+        """Return the configuration in force as YAML, without secrets."""
+        return configuration.as_text(self._running.config, self._registry)
+
+    def _started(self, guards: Mapping[str, Guard], before: Config) -> _Running:
+        """Return what the configuration gives now, keeping the guards it leaves as they were."""
+        config = configuration.read(self._options, self._registry)
+        kept = {
+            name: guard
+            for name, guard in guards.items()
+            if config.collectors.get(name) == before.collectors[name]
+            and config.series_limit == before.series_limit
+        }
+        running = {name: kept.get(name) or self._guard(name, config) for name in config.collectors}
+        node = [name for name in running if self._registry[name].node]
+        return _Running(config, Scraper(running, node))
+
+    def _guard(self, name: str, config: Config) -> Guard:
+        entry, settings = self._registry[name], config.collectors[name]
+        try:
+            collector = entry.factory(self._paths, **settings.settings)
+        except ValueError as error:
+            raise configuration.settings_error(name, settings, error) from None
+        return Guard(
+            name,
+            collector,
+            threaded=entry.threaded,
+            timeout=settings.timeout,
+            cap=config.series_limit,
+        )
+
+    def _reloads(self) -> Sequence[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "gnomon_exporter_config_last_reload_successful",
+                "1 if the configuration was good when it was last read.",
+                int(self._reload_ok),
+            ),
+            GaugeMetricFamily(
+                "gnomon_exporter_config_last_reload_success_timestamp_seconds",
+                "Unix time when the configuration in force was read.",
+                self._reloaded,
+            ),
+        )
