@@ -36,7 +36,7 @@ COLLECTORS: dict[str, Entry] = {
     "kernel_hung": Entry(KernelHungCollector),
     "loadavg": Entry(LoadavgCollector),
     "meminfo": Entry(MeminfoCollector),
-    "netclass": Entry(NetclassCollector),
+    "netclass": Entry(NetclassCollector, threaded=True),
     "netdev": Entry(NetdevCollector),
     "netstat": Entry(NetstatCollector),
     "os": Entry(OsCollector),
