@@ -5,6 +5,7 @@ from gnomon_exporter.collectors.conntrack import ConntrackCollector
 from gnomon_exporter.collectors.cpu import CpuCollector
 from gnomon_exporter.collectors.entropy import EntropyCollector
 from gnomon_exporter.collectors.filefd import FilefdCollector
+from gnomon_exporter.collectors.filesystem import FilesystemCollector
 from gnomon_exporter.collectors.kernel_hung import KernelHungCollector
 from gnomon_exporter.collectors.loadavg import LoadavgCollector
 from gnomon_exporter.collectors.meminfo import MeminfoCollector
@@ -33,6 +34,7 @@ COLLECTORS: dict[str, Entry] = {
     "cpu": Entry(CpuCollector),
     "entropy": Entry(EntropyCollector),
     "filefd": Entry(FilefdCollector),
+    "filesystem": Entry(FilesystemCollector, threaded=True),
     "kernel_hung": Entry(KernelHungCollector),
     "loadavg": Entry(LoadavgCollector),
     "meminfo": Entry(MeminfoCollector),
