@@ -79,8 +79,9 @@ class CpuCollector:
             yield from self._described()
         yield from self._times()
         yield from self._isolated()
-        yield from self._throttles()
-        yield from self._online()
+        numbers = self._numbers()
+        yield from self._throttles(numbers)
+        yield from self._online(numbers)
 
     def _times(self) -> Iterator[Metric]:
         self._ticks = {
@@ -105,12 +106,11 @@ class CpuCollector:
         yield seconds
         yield guest
 
-    def _throttles(self) -> Iterator[Metric]:
+    def _throttles(self, numbers: Sequence[str]) -> Iterator[Metric]:
         """Yield how often heat slowed a core or package: once each, for their threads share it."""
         cores: dict[tuple[str, str], int] = {}
         packages: dict[str, int] = {}
-        # In the order of their names, as node_exporter, so that the same thread answers.
-        for cpu in sorted(self._numbered()):
+        for cpu in numbers:
             folder = f"{self._cpus}/cpu{cpu}"
             if not os.path.isdir(f"{folder}/thermal_throttle"):
                 self._topology.pop(cpu, None)  # this CPU is offline, or of another make
@@ -162,13 +162,12 @@ class CpuCollector:
             family.add_metric((str(cpu),), 1)
         yield family
 
-    def _online(self) -> Iterator[Metric]:
+    def _online(self, numbers: Sequence[str]) -> Iterator[Metric]:
         """Yield which CPUs are online, where the first one can be switched too."""
-        numbers = self._numbered()
-        online = attribute(f"{self._cpus}/online")
-        if online is None or not numbers:
+        if not numbers or not os.path.exists(f"{self._cpus}/cpu{numbers[0]}/online"):
             return
-        if not os.path.exists(f"{self._cpus}/cpu{min(numbers)}/online"):
+        online = attribute(f"{self._cpus}/online")
+        if online is None:
             return
         running = frozenset(_cpu_list(online))
         family = GaugeMetricFamily(
@@ -178,14 +177,18 @@ class CpuCollector:
             family.add_metric((cpu,), int(int(cpu) in running))
         yield family
 
-    def _numbered(self) -> list[str]:
-        """Return the numbers of the CPUs that /sys has a folder for."""
+    def _numbers(self) -> list[str]:
+        """Return the numbers of the CPUs that /sys has a folder for.
+
+        They are in the order of text, as node_exporter's, so that of a core's threads the same
+        one answers for the core.
+        """
         try:
             names = os.listdir(self._cpus)
         except OSError:
             return []
         numbers = (name[3:] for name in names if name.startswith("cpu"))
-        return [number for number in numbers if number.isdecimal()]
+        return sorted(number for number in numbers if number.isdecimal())
 
     def _described(self) -> Iterator[Metric]:
         cpus = _described_cpus(self._cpuinfo)
@@ -223,7 +226,8 @@ def _ticks(path: str) -> Iterator[tuple[str, list[int]]]:
         if not line.startswith("cpu"):
             continue
         name, *columns = line.split()
-        if number := name[3:]:  # the first line is the sum of all
+        # The first line has no number: it is the sum of all. Linux 2.4 knew four modes already.
+        if (number := name[3:]).isdecimal() and len(columns) > _IDLE:
             yield number, [int(column) for column in columns]
 
 
@@ -232,7 +236,7 @@ def _risen(before: Sequence[int] | None, now: list[int]) -> list[int]:
 
     The kernel's idle and iowait times are estimates that may go back a little.
     """
-    if before is None or len(before) != len(now) or before[_IDLE] - now[_IDLE] >= _RESTART:
+    if before is None or before[_IDLE] - now[_IDLE] >= _RESTART:
         return now
     return list(map(max, before, now))
 

@@ -1,8 +1,6 @@
 """The distribution, its version and its end of support, from os-release."""
 
-import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -27,6 +25,7 @@ _LABELS = (
     "version_id",
 )
 _MAJOR_MINOR = re.compile(r"[0-9]+\.?[0-9]*")
+_ESCAPED = re.compile(r"""\\(["'$`\\])""")
 
 
 class OsCollector:
@@ -34,8 +33,6 @@ class OsCollector:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = (paths.root("/etc/os-release"), paths.root("/usr/lib/os-release"))
-        self._seen: tuple[object, ...] = ()
-        self._release: Mapping[str, str] = {}
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield what the file says. NoData without such a file."""
@@ -64,29 +61,21 @@ class OsCollector:
             )
 
     def _read(self) -> Mapping[str, str]:
-        """Return the first file's assignments, parsed anew only when the file has changed."""
+        """Return the variables that the first of the files sets."""
         for path in self._paths:
             try:
-                status = os.stat(path)
+                return dict(_assignments(read(path)))
             except FileNotFoundError:
                 continue
-            seen = (path, status.st_ino, status.st_mtime_ns, status.st_size)
-            if seen != self._seen:
-                self._release, self._seen = _assignments(read(path)), seen
-            return self._release
         raise NoData(f"there is no {' or '.join(self._paths)}")
 
 
-def _assignments(text: str) -> Mapping[str, str]:
-    """Return the variables that a shell would set; a line that it would refuse sets none."""
-    variables = {}
+def _assignments(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each variable and its value, freed from the quotes and escapes of a shell."""
     for line in text.splitlines():
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError:
+        name, equals, value = line.strip().partition("=")
+        quote = value[:1] if value.startswith(("'", '"')) else ""
+        if not equals or (quote and (len(value) < 2 or not value.endswith(quote))):
             continue
-        for word in words:
-            name, equals, value = word.partition("=")
-            if equals:
-                variables[name] = value
-    return variables
+        value = value.removeprefix(quote).removesuffix(quote)
+        yield name, value if quote == "'" else _ESCAPED.sub(r"\1", value)
