@@ -3,6 +3,7 @@
 from gnomon_exporter.collectors.arp import ArpCollector
 from gnomon_exporter.collectors.conntrack import ConntrackCollector
 from gnomon_exporter.collectors.cpu import CpuCollector
+from gnomon_exporter.collectors.diskstats import DiskstatsCollector
 from gnomon_exporter.collectors.entropy import EntropyCollector
 from gnomon_exporter.collectors.filefd import FilefdCollector
 from gnomon_exporter.collectors.filesystem import FilesystemCollector
@@ -32,6 +33,7 @@ COLLECTORS: dict[str, Entry] = {
     "arp": Entry(ArpCollector),
     "conntrack": Entry(ConntrackCollector),
     "cpu": Entry(CpuCollector),
+    "diskstats": Entry(DiskstatsCollector),
     "entropy": Entry(EntropyCollector),
     "filefd": Entry(FilefdCollector),
     "filesystem": Entry(FilesystemCollector, threaded=True),
