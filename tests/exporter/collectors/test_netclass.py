@@ -269,15 +269,47 @@ def test_without_network_devices_there_is_no_data(tmp_path):
         list(NetclassCollector(Paths(sysfs=str(tmp_path))).collect())
 
 
-def test_a_thousand_devices_leave_no_descriptor_open(devices, exposed):
-    """A host of containers has that many, and each is there."""
+def test_a_renamed_device_is_read_under_its_new_name(devices, exposed):
+    """Two cards that swap their names swap their numbers, whatever is held open."""
+    for name, mtu in {"eth0": 1500, "eth1": 9000}.items():
+        (devices / name).mkdir()
+        (devices / name / "mtu").write_text(f"{mtu}\n")
+    swapped = collector(devices)
+    assert 'node_network_mtu_bytes{device="eth0"} 1500' in exposed(swapped)
+    (devices / "eth0").rename(devices / "swap")
+    (devices / "eth1").rename(devices / "eth0")
+    (devices / "swap").rename(devices / "eth1")
+    assert exposed(swapped)[-2:] == [
+        'node_network_mtu_bytes{device="eth0"} 9000',
+        'node_network_mtu_bytes{device="eth1"} 1500',
+    ]
+
+
+def test_what_changes_between_scrapes_is_seen(devices, exposed):
+    """An attribute that is held open is read anew each time."""
+    (devices / "eth0").mkdir()
+    (devices / "eth0/operstate").write_text("up\n")
+    changing = collector(devices)
+    assert 'node_network_up{device="eth0"} 1' in exposed(changing)
+    (devices / "eth0/operstate").write_text("down\n")
+    assert 'node_network_up{device="eth0"} 0' in exposed(changing)
+
+
+def test_a_thousand_devices_hold_few_files_open(devices, exposed):
+    """A host of containers has that many; each is there, and scrapes leave no more files open."""
     for number in range(1000):
         (devices / f"veth{number}").mkdir()
         (devices / f"veth{number}/mtu").write_text("1500\n")
     crowd = collector(devices)
     before = len(os.listdir("/dev/fd"))
-    page = exposed(crowd)
+    for _ in range(3):
+        page = exposed(crowd)
     assert len([line for line in page if line.startswith("node_network_mtu_bytes{")]) == 1000
+    assert len(os.listdir("/dev/fd")) == before + 16
+    for number in range(1000):
+        (devices / f"veth{number}/mtu").unlink()
+        (devices / f"veth{number}").rmdir()
+    assert exposed(crowd) == []
     assert len(os.listdir("/dev/fd")) == before
 
 
