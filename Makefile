@@ -1,6 +1,6 @@
 # The verbs. Each prepares what it needs; none needs another to have run before.
 .DEFAULT_GOAL := help
-.PHONY: help up down test check format bench docs clean
+.PHONY: help up down demo-alert test check format bench docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,6 +14,12 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[exporter,stack,dev]'
 	@touch $@
+
+up: $(VENV)/installed  ## Run the stack on this machine until Ctrl-C; prepares all it needs.
+	@$(BIN)/gnomon up
+
+down:  ## Stop the stack that runs in this checkout.
+	@test ! -x $(BIN)/gnomon || $(BIN)/gnomon down
 
 test: $(VENV)/installed  ## Run the tests against the real servers that are installed.
 	$(BIN)/pytest

@@ -1,0 +1,63 @@
+"""The `gnomon` command: runs the stack on this machine and says what it shall scrape."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from gnomon_stack import home
+from gnomon_stack.trouble import Trouble
+from gnomon_stack.up import down as stop_stack
+from gnomon_stack.up import up as run_stack
+
+# Where nobody looks (a file, a pipe, a journal), nothing is cut to a width.
+_WIDTH_OF_FILES = 200
+
+
+def _console() -> Console:
+    return Console(
+        highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_FILES, soft_wrap=False
+    )
+
+
+class _Commands(click.Group):
+    """Turns trouble into its line on stderr and its exit status."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except Trouble as trouble:
+            for line in str(trouble).splitlines():
+                click.echo(f"gnomon: {line}", err=True)
+            ctx.exit(trouble.code)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Run the Gnomon stack on this machine, without Docker."""
+    ctx.obj = home.find(Path.cwd())
+
+
+@main.command()
+@click.pass_obj
+def up(here: home.Home) -> None:
+    """Run everything in the foreground until Ctrl-C.
+
+    GNOMON_EXPORTER_PORT, GNOMON_PROMETHEUS_PORT and GNOMON_ALERTMANAGER_PORT move the ports;
+    GNOMON_PROMETHEUS_SIZE caps what Prometheus keeps (5GB).
+    """
+    sys.exit(run_stack(here, os.environ, _console()))
+
+
+@main.command()
+@click.pass_obj
+def down(here: home.Home) -> None:
+    """Stop the stack that runs in this checkout, and wait for its end."""
+    sys.exit(stop_stack(here, _console()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Watches a starting stack until every part answers and Prometheus has this host's first sample."""
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gnomon_stack.parts import EXPORTER, PROMETHEUS, Part, url
+
+# The parts are on loopback: no proxy of the environment lies on the way to them.
+_LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+_PATIENCE_S = 2.0
+_PAUSE_S = 0.1
+
+# When Prometheus last scraped the exporter with success; its data may be older than this run.
+_FIRST_SAMPLE = 'max(timestamp(up{job="node"} == 1))'
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A part answers for the first time, or (``part`` None) the first sample is there."""
+
+    part: Part | None
+    after_s: float
+
+
+def watch(ports: dict[Part, int], running: Callable[[], bool]) -> Iterator[Answer | None]:
+    """Yield an `Answer` for each thing that has become true, and None for each look without news.
+
+    Ends with the first sample, or once ``running`` says no.
+    """
+    start_s, start = time.monotonic(), time.time()
+    waiting = list(ports)
+    sampled = not {EXPORTER, PROMETHEUS} <= ports.keys()
+    while running() and (waiting or not sampled):
+        news = [Answer(part, _since(start_s)) for part in waiting if answers(part, ports[part])]
+        answering = {answer.part for answer in news}
+        waiting = [part for part in waiting if part not in answering]
+        if not sampled and PROMETHEUS not in waiting:
+            last = query(ports[PROMETHEUS], _FIRST_SAMPLE)
+            if last is not None and last >= start:
+                sampled = True
+                news.append(Answer(None, _since(start_s)))
+        yield from news
+        if not news:
+            yield None
+            time.sleep(_PAUSE_S)
+
+
+def answers(part: Part, port: int) -> bool:
+    """Whether the part says that it is ready."""
+    try:
+        with _LOOPBACK.open(url(port) + part.ready, timeout=_PATIENCE_S):
+            return True
+    except OSError:
+        return False
+
+
+def query(port: int, expression: str) -> float | None:
+    """Return the value of a PromQL expression that gives one, or None for no value or no answer."""
+    where = f"{url(port)}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    try:
+        with _LOOPBACK.open(where, timeout=_PATIENCE_S) as reply:
+            result = json.load(reply)["data"]["result"]
+    except (OSError, ValueError):
+        return None
+    return float(result[0]["value"][1]) if result else None
+
+
+def _since(start_s: float) -> float:
+    return time.monotonic() - start_s
