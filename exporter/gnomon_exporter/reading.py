@@ -70,3 +70,11 @@ def attribute_int(path: str) -> int | None:
         return int(read_value(path))
     except (OSError, ValueError):
         return None
+
+
+def numbers(text: str) -> Iterator[int]:
+    """Yield the numbers of a list such as ``0-3,8``; what is no number gives none."""
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            yield from range(int(first), int(last or first) + 1)

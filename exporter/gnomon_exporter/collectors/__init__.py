@@ -3,7 +3,10 @@
 from gnomon_exporter.collectors.arp import ArpCollector
 from gnomon_exporter.collectors.conntrack import ConntrackCollector
 from gnomon_exporter.collectors.cpu import CpuCollector
+from gnomon_exporter.collectors.cpufreq import CpufreqCollector
 from gnomon_exporter.collectors.diskstats import DiskstatsCollector
+from gnomon_exporter.collectors.dmi import DmiCollector
+from gnomon_exporter.collectors.edac import EdacCollector
 from gnomon_exporter.collectors.entropy import EntropyCollector
 from gnomon_exporter.collectors.filefd import FilefdCollector
 from gnomon_exporter.collectors.filesystem import FilesystemCollector
@@ -14,12 +17,15 @@ from gnomon_exporter.collectors.netclass import NetclassCollector
 from gnomon_exporter.collectors.netdev import NetdevCollector
 from gnomon_exporter.collectors.netstat import NetstatCollector
 from gnomon_exporter.collectors.os import OsCollector
+from gnomon_exporter.collectors.powersupplyclass import PowersupplyclassCollector
 from gnomon_exporter.collectors.pressure import PressureCollector
+from gnomon_exporter.collectors.rapl import RaplCollector
 from gnomon_exporter.collectors.schedstat import SchedstatCollector
 from gnomon_exporter.collectors.selinux import SelinuxCollector
 from gnomon_exporter.collectors.sockstat import SockstatCollector
 from gnomon_exporter.collectors.softnet import SoftnetCollector
 from gnomon_exporter.collectors.stat import StatCollector
+from gnomon_exporter.collectors.thermal_zone import ThermalZoneCollector
 from gnomon_exporter.collectors.time import TimeCollector
 from gnomon_exporter.collectors.timex import TimexCollector
 from gnomon_exporter.collectors.udp_queues import UdpQueuesCollector
@@ -33,7 +39,10 @@ COLLECTORS: dict[str, Entry] = {
     "arp": Entry(ArpCollector),
     "conntrack": Entry(ConntrackCollector),
     "cpu": Entry(CpuCollector),
+    "cpufreq": Entry(CpufreqCollector, threaded=True),
     "diskstats": Entry(DiskstatsCollector),
+    "dmi": Entry(DmiCollector),
+    "edac": Entry(EdacCollector),
     "entropy": Entry(EntropyCollector),
     "filefd": Entry(FilefdCollector),
     "filesystem": Entry(FilesystemCollector, threaded=True),
@@ -44,12 +53,15 @@ COLLECTORS: dict[str, Entry] = {
     "netdev": Entry(NetdevCollector),
     "netstat": Entry(NetstatCollector),
     "os": Entry(OsCollector),
+    "powersupplyclass": Entry(PowersupplyclassCollector, threaded=True),
     "pressure": Entry(PressureCollector),
+    "rapl": Entry(RaplCollector),
     "schedstat": Entry(SchedstatCollector),
     "selinux": Entry(SelinuxCollector),
     "sockstat": Entry(SockstatCollector),
     "softnet": Entry(SoftnetCollector),
     "stat": Entry(StatCollector),
+    "thermal_zone": Entry(ThermalZoneCollector, threaded=True),
     "time": Entry(TimeCollector),
     "timex": Entry(TimexCollector),
     "udp_queues": Entry(UdpQueuesCollector),

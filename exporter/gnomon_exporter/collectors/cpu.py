@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from gnomon_exporter.filters import compiled
 from gnomon_exporter.paths import Paths
-from gnomon_exporter.reading import attribute, attribute_int, read
+from gnomon_exporter.reading import attribute, attribute_int, numbers, read
 
 #: The kernel's order of a CPU's columns in /proc/stat (Documentation/filesystems/proc).
 _MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
@@ -79,9 +79,9 @@ class CpuCollector:
             yield from self._described()
         yield from self._times()
         yield from self._isolated()
-        numbers = self._numbers()
-        yield from self._throttles(numbers)
-        yield from self._online(numbers)
+        cpus = self._numbers()
+        yield from self._throttles(cpus)
+        yield from self._online(cpus)
 
     def _times(self) -> Iterator[Metric]:
         self._ticks = {
@@ -106,11 +106,11 @@ class CpuCollector:
         yield seconds
         yield guest
 
-    def _throttles(self, numbers: Sequence[str]) -> Iterator[Metric]:
+    def _throttles(self, cpus: Sequence[str]) -> Iterator[Metric]:
         """Yield how often heat slowed a core or package: once each, for their threads share it."""
         cores: dict[tuple[str, str], int] = {}
         packages: dict[str, int] = {}
-        for cpu in numbers:
+        for cpu in cpus:
             folder = f"{self._cpus}/cpu{cpu}"
             if not os.path.isdir(f"{folder}/thermal_throttle"):
                 self._topology.pop(cpu, None)  # this CPU is offline, or of another make
@@ -158,22 +158,22 @@ class CpuCollector:
         family = GaugeMetricFamily(
             "node_cpu_isolated", "1 if the scheduler leaves the CPU alone.", labels=["cpu"]
         )
-        for cpu in _cpu_list(attribute(f"{self._cpus}/isolated")):
+        for cpu in numbers(attribute(f"{self._cpus}/isolated") or ""):
             family.add_metric((str(cpu),), 1)
         yield family
 
-    def _online(self, numbers: Sequence[str]) -> Iterator[Metric]:
+    def _online(self, cpus: Sequence[str]) -> Iterator[Metric]:
         """Yield which CPUs are online, where the first one can be switched too."""
-        if not numbers or not os.path.exists(f"{self._cpus}/cpu{numbers[0]}/online"):
+        if not cpus or not os.path.exists(f"{self._cpus}/cpu{cpus[0]}/online"):
             return
         online = attribute(f"{self._cpus}/online")
         if online is None:
             return
-        running = frozenset(_cpu_list(online))
+        running = frozenset(numbers(online))
         family = GaugeMetricFamily(
             "node_cpu_online", "1 if the CPU is online, 0 if it is switched off.", labels=["cpu"]
         )
-        for cpu in numbers:
+        for cpu in cpus:
             family.add_metric((cpu,), int(int(cpu) in running))
         yield family
 
@@ -187,8 +187,8 @@ class CpuCollector:
             names = os.listdir(self._cpus)
         except OSError:
             return []
-        numbers = (name[3:] for name in names if name.startswith("cpu"))
-        return sorted(number for number in numbers if number.isdecimal())
+        found = (name[3:] for name in names if name.startswith("cpu"))
+        return sorted(number for number in found if number.isdecimal())
 
     def _described(self) -> Iterator[Metric]:
         cpus = _described_cpus(self._cpuinfo)
@@ -239,14 +239,6 @@ def _risen(before: Sequence[int] | None, now: list[int]) -> list[int]:
     if before is None or before[_IDLE] - now[_IDLE] >= _RESTART:
         return now
     return list(map(max, before, now))
-
-
-def _cpu_list(text: str | None) -> Iterator[int]:
-    """Yield the numbers of a list such as ``0-3,8``; what is no number gives none."""
-    for part in (text or "").split(","):
-        first, _, last = part.partition("-")
-        if first.isdecimal() and (last or first).isdecimal():
-            yield from range(int(first), int(last or first) + 1)
 
 
 def _described_cpus(path: str) -> list[Mapping[str, str]]:
