@@ -24,7 +24,7 @@ def stat(tmp_path):
 def changeable(tmp_path, metal):
     """Return a copy of the physical machine, as its folder and as paths."""
     root = tmp_path / "host"
-    shutil.copytree(metal.root("/"), root)
+    shutil.copytree(metal.root("/"), root, symlinks=True)
     return root, Paths(str(root))
 
 

@@ -12,7 +12,7 @@ from gnomon_exporter.paths import Paths
 def changeable(tmp_path, metal):
     """Return a copy of the machine with SELinux, as its folder and as paths."""
     root = tmp_path / "host"
-    shutil.copytree(metal.root("/"), root)
+    shutil.copytree(metal.root("/"), root, symlinks=True)
     return root, Paths(str(root))
 
 
