@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from gnomon_exporter.reading import attribute, attribute_int, fields, read, read_value
+from gnomon_exporter.reading import attribute, attribute_int, fields, numbers, read, read_value
 
 
 def test_reads_a_file_that_arrives_in_pages(tmp_path):
@@ -71,3 +71,12 @@ def test_an_attribute_that_cannot_be_read_is_none(tmp_path):
     for name in ("absent", "folder"):
         assert attribute(str(tmp_path / name)) is None
         assert attribute_int(str(tmp_path / name)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("0-3,8", [0, 1, 2, 3, 8]), ("", []), (" 5 \n", [5]), ("x,3-y,-2,2-", [2])],
+)
+def test_a_list_of_numbers_is_spelt_out(text, found):
+    """Ranges give their numbers, what is no number gives none."""
+    assert list(numbers(text)) == found
