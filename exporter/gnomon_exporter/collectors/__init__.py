@@ -1,6 +1,7 @@
 """The registry: every collector by its name, which is also its file, its flag and its label."""
 
 from gnomon_exporter.collectors.arp import ArpCollector
+from gnomon_exporter.collectors.btrfs import BtrfsCollector
 from gnomon_exporter.collectors.conntrack import ConntrackCollector
 from gnomon_exporter.collectors.cpu import CpuCollector
 from gnomon_exporter.collectors.cpufreq import CpufreqCollector
@@ -32,11 +33,13 @@ from gnomon_exporter.collectors.udp_queues import UdpQueuesCollector
 from gnomon_exporter.collectors.uname import UnameCollector
 from gnomon_exporter.collectors.vmstat import VmstatCollector
 from gnomon_exporter.collectors.watchdog import WatchdogCollector
+from gnomon_exporter.collectors.xfs import XfsCollector
 from gnomon_exporter.registry import Entry
 
 # threaded: touches a file system, a device or a socket, so it may hang and gets a thread.
 COLLECTORS: dict[str, Entry] = {
     "arp": Entry(ArpCollector),
+    "btrfs": Entry(BtrfsCollector),
     "conntrack": Entry(ConntrackCollector),
     "cpu": Entry(CpuCollector),
     "cpufreq": Entry(CpufreqCollector, threaded=True),
@@ -68,4 +71,5 @@ COLLECTORS: dict[str, Entry] = {
     "uname": Entry(UnameCollector),
     "vmstat": Entry(VmstatCollector),
     "watchdog": Entry(WatchdogCollector),
+    "xfs": Entry(XfsCollector),
 }
