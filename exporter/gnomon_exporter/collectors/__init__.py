@@ -1,6 +1,7 @@
 """The registry: every collector by its name, which is also its file, its flag and its label."""
 
 from gnomon_exporter.collectors.arp import ArpCollector
+from gnomon_exporter.collectors.bonding import BondingCollector
 from gnomon_exporter.collectors.btrfs import BtrfsCollector
 from gnomon_exporter.collectors.conntrack import ConntrackCollector
 from gnomon_exporter.collectors.cpu import CpuCollector
@@ -11,12 +12,16 @@ from gnomon_exporter.collectors.edac import EdacCollector
 from gnomon_exporter.collectors.entropy import EntropyCollector
 from gnomon_exporter.collectors.filefd import FilefdCollector
 from gnomon_exporter.collectors.filesystem import FilesystemCollector
+from gnomon_exporter.collectors.infiniband import InfinibandCollector
+from gnomon_exporter.collectors.ipvs import IpvsCollector
 from gnomon_exporter.collectors.kernel_hung import KernelHungCollector
 from gnomon_exporter.collectors.loadavg import LoadavgCollector
 from gnomon_exporter.collectors.meminfo import MeminfoCollector
 from gnomon_exporter.collectors.netclass import NetclassCollector
 from gnomon_exporter.collectors.netdev import NetdevCollector
 from gnomon_exporter.collectors.netstat import NetstatCollector
+from gnomon_exporter.collectors.nfs import NfsCollector
+from gnomon_exporter.collectors.nfsd import NfsdCollector
 from gnomon_exporter.collectors.os import OsCollector
 from gnomon_exporter.collectors.powersupplyclass import PowersupplyclassCollector
 from gnomon_exporter.collectors.pressure import PressureCollector
@@ -39,6 +44,7 @@ from gnomon_exporter.registry import Entry
 # threaded: touches a file system, a device or a socket, so it may hang and gets a thread.
 COLLECTORS: dict[str, Entry] = {
     "arp": Entry(ArpCollector),
+    "bonding": Entry(BondingCollector),
     "btrfs": Entry(BtrfsCollector),
     "conntrack": Entry(ConntrackCollector),
     "cpu": Entry(CpuCollector),
@@ -49,12 +55,16 @@ COLLECTORS: dict[str, Entry] = {
     "entropy": Entry(EntropyCollector),
     "filefd": Entry(FilefdCollector),
     "filesystem": Entry(FilesystemCollector, threaded=True),
+    "infiniband": Entry(InfinibandCollector, threaded=True),
+    "ipvs": Entry(IpvsCollector),
     "kernel_hung": Entry(KernelHungCollector),
     "loadavg": Entry(LoadavgCollector),
     "meminfo": Entry(MeminfoCollector),
     "netclass": Entry(NetclassCollector, threaded=True),
     "netdev": Entry(NetdevCollector),
     "netstat": Entry(NetstatCollector),
+    "nfs": Entry(NfsCollector),
+    "nfsd": Entry(NfsdCollector),
     "os": Entry(OsCollector),
     "powersupplyclass": Entry(PowersupplyclassCollector, threaded=True),
     "pressure": Entry(PressureCollector),
