@@ -14,7 +14,6 @@ Only PyYAML's composer is used: it gives nodes with their place in the file, run
 constructor, and never expands an alias.
 """
 
-import difflib
 import math
 import os
 import re
@@ -290,7 +289,8 @@ def one_of(*words: str) -> Kind[str]:
             raise ValueError(_with_suggestion(_quoted(word), word, words))
         return word
 
-    return Kind(f"one of {', '.join(words)}", read)
+    # A blank among the words is permitted, not recommended.
+    return Kind(f"one of {', '.join(filter(None, words))}", read)
 
 
 def list_of(kind: Kind[T]) -> Kind[list[T]]:
@@ -388,6 +388,8 @@ def _unknown(key: str, known: Iterable[str]) -> tuple[str, str]:
 
 
 def _with_suggestion(problem: str, word: str, words: Iterable[str]) -> str:
+    import difflib  # noqa: PLC0415  # nobody makes mistakes on most days
+
     near = difflib.get_close_matches(word, list(words), 1)
     return f"{problem} (did you mean {near[0]}?)" if near else problem
 
