@@ -1,5 +1,7 @@
 """The registry: every collector by its name, which is also its file, its flag and its label."""
 
+import sys
+
 from gnomon_exporter.collectors.arp import ArpCollector
 from gnomon_exporter.collectors.bonding import BondingCollector
 from gnomon_exporter.collectors.btrfs import BtrfsCollector
@@ -83,3 +85,21 @@ COLLECTORS: dict[str, Entry] = {
     "watchdog": Entry(WatchdogCollector),
     "xfs": Entry(XfsCollector),
 }
+
+if sys.platform != "linux":
+    from gnomon_exporter.collectors import portable  # needs psutil, which Linux does without
+
+    # What psutil knows, under the same names, and what needs no Linux.
+    PORTABLE: dict[str, Entry] = {
+        "boottime": Entry(portable.BoottimeCollector),
+        "cpu": Entry(portable.CpuCollector),
+        "diskstats": Entry(portable.DiskstatsCollector),
+        "filesystem": Entry(portable.FilesystemCollector, threaded=True),
+        "loadavg": Entry(portable.LoadavgCollector),
+        "meminfo": Entry(portable.MeminfoCollector),
+        "netdev": Entry(portable.NetdevCollector),
+        "os": Entry(OsCollector),
+        "time": Entry(TimeCollector),
+        "uname": Entry(UnameCollector),
+    }
+    COLLECTORS = PORTABLE
