@@ -75,6 +75,9 @@ class Server(ThreadingHTTPServer):
         self.socket.setblocking(False)
         self.port: int = self.socket.getsockname()[1]
         self._wakes, self._wake = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self.socket, selectors.EVENT_READ)
+        self._selector.register(self._wakes, selectors.EVENT_READ)
 
     @property
     def url(self) -> str:
@@ -98,11 +101,9 @@ class Server(ThreadingHTTPServer):
         The standard library's loop wakes up twice a second to see whether it is to end, and
         spins when there is no file descriptor left for the next client.
         """
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.socket, selectors.EVENT_READ)
-            selector.register(self._wakes, selectors.EVENT_READ)
+        with self._selector, self._wakes:
             while not self.closing:
-                selector.select()
+                self._selector.select()
                 if not self.closing:
                     self._accept()
 
@@ -112,7 +113,8 @@ class Server(ThreadingHTTPServer):
         Whoever is being served gets the answer, as long as the process lives.
         """
         self._closed.set()
-        self._wake.send(b"\0")
+        # Closed, it wakes up the one who accepts.
+        self._wake.close()
         self.socket.close()
         self._connections.evict_waiting()
 
