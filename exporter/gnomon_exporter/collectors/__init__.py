@@ -33,6 +33,7 @@ from gnomon_exporter.collectors.selinux import SelinuxCollector
 from gnomon_exporter.collectors.sockstat import SockstatCollector
 from gnomon_exporter.collectors.softnet import SoftnetCollector
 from gnomon_exporter.collectors.stat import StatCollector
+from gnomon_exporter.collectors.textfile import TextfileCollector
 from gnomon_exporter.collectors.thermal_zone import ThermalZoneCollector
 from gnomon_exporter.collectors.time import TimeCollector
 from gnomon_exporter.collectors.timex import TimexCollector
@@ -76,6 +77,7 @@ COLLECTORS: dict[str, Entry] = {
     "sockstat": Entry(SockstatCollector),
     "softnet": Entry(SoftnetCollector),
     "stat": Entry(StatCollector),
+    "textfile": Entry(TextfileCollector, threaded=True),
     "thermal_zone": Entry(ThermalZoneCollector, threaded=True),
     "time": Entry(TimeCollector),
     "timex": Entry(TimexCollector),
