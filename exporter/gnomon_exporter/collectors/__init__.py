@@ -18,6 +18,7 @@ from gnomon_exporter.collectors.infiniband import InfinibandCollector
 from gnomon_exporter.collectors.ipvs import IpvsCollector
 from gnomon_exporter.collectors.kernel_hung import KernelHungCollector
 from gnomon_exporter.collectors.loadavg import LoadavgCollector
+from gnomon_exporter.collectors.mdadm import MdadmCollector
 from gnomon_exporter.collectors.meminfo import MeminfoCollector
 from gnomon_exporter.collectors.netclass import NetclassCollector
 from gnomon_exporter.collectors.netdev import NetdevCollector
@@ -62,6 +63,7 @@ COLLECTORS: dict[str, Entry] = {
     "ipvs": Entry(IpvsCollector),
     "kernel_hung": Entry(KernelHungCollector),
     "loadavg": Entry(LoadavgCollector),
+    "mdadm": Entry(MdadmCollector),
     "meminfo": Entry(MeminfoCollector),
     "netclass": Entry(NetclassCollector, threaded=True),
     "netdev": Entry(NetdevCollector),
