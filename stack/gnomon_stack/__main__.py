@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from gnomon_stack import home
+from gnomon_stack.target_commands import target
 from gnomon_stack.trouble import Trouble
 from gnomon_stack.up import down as stop_stack
 from gnomon_stack.up import up as run_stack
@@ -57,6 +58,9 @@ def up(here: home.Home) -> None:
 def down(here: home.Home) -> None:
     """Stop the stack that runs in this checkout, and wait for its end."""
     sys.exit(stop_stack(here, _console()))
+
+
+main.add_command(target)
 
 
 if __name__ == "__main__":

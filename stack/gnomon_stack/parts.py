@@ -24,8 +24,8 @@ class Part:
 
 
 EXPORTER = Part("exporter", 9840, "this host's metrics")
-PROMETHEUS = Part("prometheus", 9090, "queries, targets, alerts")
-ALERTMANAGER = Part("alertmanager", 9093, "alerts that fire, silences")
+PROMETHEUS = Part("prometheus", 9090, "queries, alerts")
+ALERTMANAGER = Part("alertmanager", 9093, "firing alerts")
 PARTS = (EXPORTER, PROMETHEUS, ALERTMANAGER)
 
 

@@ -1,19 +1,12 @@
 """Watches a starting stack until every part answers and Prometheus has this host's first sample."""
 
-import json
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gnomon_stack.parts import EXPORTER, PROMETHEUS, Part, url
+from gnomon_stack import loopback
+from gnomon_stack.parts import EXPORTER, PROMETHEUS, Part
 
-# The parts are on loopback: no proxy of the environment lies on the way to them.
-_LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-_PATIENCE_S = 2.0
 _PAUSE_S = 0.1
 
 # When Prometheus last scraped the exporter with success; its data may be older than this run.
@@ -41,7 +34,7 @@ def watch(ports: dict[Part, int], running: Callable[[], bool]) -> Iterator[Answe
         answering = {answer.part for answer in news}
         waiting = [part for part in waiting if part not in answering]
         if not sampled and PROMETHEUS not in waiting:
-            last = query(ports[PROMETHEUS], _FIRST_SAMPLE)
+            last = loopback.value(ports[PROMETHEUS], _FIRST_SAMPLE)
             if last is not None and last >= start:
                 sampled = True
                 news.append(Answer(None, _since(start_s)))
@@ -54,21 +47,10 @@ def watch(ports: dict[Part, int], running: Callable[[], bool]) -> Iterator[Answe
 def answers(part: Part, port: int) -> bool:
     """Whether the part says that it is ready."""
     try:
-        with _LOOPBACK.open(url(port) + part.ready, timeout=_PATIENCE_S):
-            return True
+        loopback.get(port, part.ready)
     except OSError:
         return False
-
-
-def query(port: int, expression: str) -> float | None:
-    """Return the value of a PromQL expression that gives one, or None for no value or no answer."""
-    where = f"{url(port)}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-    try:
-        with _LOOPBACK.open(where, timeout=_PATIENCE_S) as reply:
-            result = json.load(reply)["data"]["result"]
-    except (OSError, ValueError):
-        return None
-    return float(result[0]["value"][1]) if result else None
+    return True
 
 
 def _since(start_s: float) -> float:

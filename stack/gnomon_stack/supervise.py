@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
@@ -18,10 +19,16 @@ from gnomon_stack.home import CONF, Home
 # What supervisord prints about a part, behind the time and the level.
 _ENDED = re.compile(r"exited: (?P<name>\S+) \((?P<why>.+); (?:not )?expected\)$")
 _RUNS = re.compile(r"success: (?P<name>\S+) entered RUNNING state")
+_SPAWNED = re.compile(r"spawned: '(?P<name>\S+)' with pid (?P<pid>\d+)$")
+_STOPPED = re.compile(r"stopped: (?P<name>\S+) ")
 _WORTH_TELLING = re.compile(r"spawnerr: .*|gave up: .*|killing .*|Error: .*")
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_LINES = 5
+
+# How often parts are asked again to end. supervisord asks each once, and whoever it has forked in
+# the same moment still carries supervisord's own handler and forgets the signal.
+_REMIND_S = 2.0
 
 
 @functools.cache
@@ -49,6 +56,7 @@ class Supervisor:
         self._home = home
         self._tell = tell
         self._environ = environ
+        self._pids: dict[str, int] = {}
         self._ended: dict[str, str] = {}
         self.stopping = False
 
@@ -105,9 +113,12 @@ class Supervisor:
 
     def wait(self) -> int:
         """Wait for supervisord's end; return its exit status."""
-        status = self._process.wait()
-        self._reader.join(timeout=5)
-        return status
+        while self._reader.is_alive():
+            self._reader.join(_REMIND_S)
+            for pid in list(self._pids.values()) if self.stopping else []:
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGTERM)
+        return self._process.wait()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if not self.stopping:
@@ -124,7 +135,12 @@ class Supervisor:
 
     def _messages(self, line: str) -> Iterator[str]:
         """Yield what one line of supervisord's means to whoever watches."""
-        if found := _ENDED.search(line):
+        if found := _SPAWNED.search(line):
+            self._pids[found["name"]] = int(found["pid"])
+        elif found := _STOPPED.search(line):
+            self._pids.pop(found["name"], None)
+        elif found := _ENDED.search(line):
+            self._pids.pop(found["name"], None)
             if self.stopping:
                 return
             name, why = found["name"], found["why"]
