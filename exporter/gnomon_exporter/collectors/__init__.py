@@ -14,6 +14,7 @@ from gnomon_exporter.collectors.edac import EdacCollector
 from gnomon_exporter.collectors.entropy import EntropyCollector
 from gnomon_exporter.collectors.filefd import FilefdCollector
 from gnomon_exporter.collectors.filesystem import FilesystemCollector
+from gnomon_exporter.collectors.gpu import GpuCollector
 from gnomon_exporter.collectors.infiniband import InfinibandCollector
 from gnomon_exporter.collectors.ipvs import IpvsCollector
 from gnomon_exporter.collectors.kernel_hung import KernelHungCollector
@@ -29,6 +30,7 @@ from gnomon_exporter.collectors.os import OsCollector
 from gnomon_exporter.collectors.powersupplyclass import PowersupplyclassCollector
 from gnomon_exporter.collectors.pressure import PressureCollector
 from gnomon_exporter.collectors.rapl import RaplCollector
+from gnomon_exporter.collectors.redis import RedisCollector
 from gnomon_exporter.collectors.schedstat import SchedstatCollector
 from gnomon_exporter.collectors.selinux import SelinuxCollector
 from gnomon_exporter.collectors.sockstat import SockstatCollector
@@ -59,6 +61,7 @@ COLLECTORS: dict[str, Entry] = {
     "entropy": Entry(EntropyCollector),
     "filefd": Entry(FilefdCollector),
     "filesystem": Entry(FilesystemCollector, threaded=True),
+    "gpu": Entry(GpuCollector, threaded=True, node=False),
     "infiniband": Entry(InfinibandCollector, threaded=True),
     "ipvs": Entry(IpvsCollector),
     "kernel_hung": Entry(KernelHungCollector),
@@ -74,6 +77,7 @@ COLLECTORS: dict[str, Entry] = {
     "powersupplyclass": Entry(PowersupplyclassCollector, threaded=True),
     "pressure": Entry(PressureCollector),
     "rapl": Entry(RaplCollector),
+    "redis": Entry(RedisCollector, threaded=True, default=False, node=False),
     "schedstat": Entry(SchedstatCollector),
     "selinux": Entry(SelinuxCollector),
     "sockstat": Entry(SockstatCollector),
