@@ -3,6 +3,7 @@
 import sys
 
 from gnomon_exporter.collectors.arp import ArpCollector
+from gnomon_exporter.collectors.bcache import BcacheCollector
 from gnomon_exporter.collectors.bonding import BondingCollector
 from gnomon_exporter.collectors.btrfs import BtrfsCollector
 from gnomon_exporter.collectors.conntrack import ConntrackCollector
@@ -50,6 +51,7 @@ from gnomon_exporter.registry import Entry
 # threaded: touches a file system, a device or a socket, so it may hang and gets a thread.
 COLLECTORS: dict[str, Entry] = {
     "arp": Entry(ArpCollector),
+    "bcache": Entry(BcacheCollector),
     "bonding": Entry(BondingCollector),
     "btrfs": Entry(BtrfsCollector),
     "conntrack": Entry(ConntrackCollector),
