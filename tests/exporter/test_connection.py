@@ -178,6 +178,7 @@ def test_plain_http_to_a_tls_port_is_told_so(secure, caplog):
     path, _ = secure
     with serving(web_config=path) as server:
         reply = get(server)
+        assert until(lambda: caplog.messages)
     assert reply.status == 400
     assert reply.text == "This port speaks HTTPS: begin the address with https\n"
     assert caplog.messages == ["client 127.0.0.1 turned away: plain HTTP where TLS is spoken"]
