@@ -1,0 +1,150 @@
+"""The rules: that they load, that they hold in promtool's cases, that nothing is missing of any."""
+
+import re
+import subprocess
+
+import pytest
+
+import rulebook
+from rulebook import ALERTS, EVERY, RECORDINGS, ROOT, RULES
+
+LABELS = {"severity", "service", "component"}
+ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard_url"}
+SEVERITIES = {"critical", "warning", "info", "none"}
+
+# What docs/metrics.md does not list, because no collector yields it, and where it comes from.
+ELSEWHERE = {
+    "up": "Prometheus itself, for each target",
+    "scrape_duration_seconds": "Prometheus itself, for each target",
+    "prometheus_": "Prometheus' own page; test_live.py looks there",
+    "alertmanager_": "Alertmanager's own page; test_live.py looks there",
+    "gnomon_exporter_": "the exporter on itself, not on a host; test_live.py looks there",
+}
+
+# They fire because nothing is there.
+FIRES_ON_NOTHING = {"Watchdog", "JobAbsent"}
+
+
+def _alerts(alerts=ALERTS):
+    return pytest.mark.parametrize("alert", alerts, ids=lambda alert: alert.name)
+
+
+def _run(*words):
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("expr", "names"),
+    [
+        ('sum without (cpu, mode) (rate(a_total{mode="idle"}[5m])) / b', {"a_total", "b"}),
+        (
+            'x:y:z < 0.03 and on (job) (d offset 10m == 0 or f(e{n=~"g|h"}[1h]))',
+            {"x:y:z", "d", "e"},
+        ),
+        ('a unless "b c" == 1e3', {"a"}),
+    ],
+)
+def test_the_names_of_metrics_are_found_in_expressions(expr, names):
+    """The other tests build on it: no function, label, word or string is taken for a name."""
+    assert rulebook.metrics(expr) == names
+
+
+def test_every_rule_file_passes_promtools_lint(program):
+    """Prometheus loads the rules, and finds no two alike."""
+    _run(*program("promtool"), "check", "rules", "--lint=all", "--lint-fatal", *map(str, RULES))
+
+
+def test_prometheus_accepts_its_configuration(program):
+    """prometheus.yml is valid, with the rules that it names."""
+    shown = _run(*program("promtool"), "check", "config", str(ROOT / "prometheus/prometheus.yml"))
+    assert f"{len(RULES)} rule files found" in shown
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_the_alerts_fire_and_stay_silent_when_they_should(program, path):
+    """Every case in prometheus/tests holds."""
+    _run(*program("promtool"), "test", "rules", str(ROOT / f"prometheus/tests/{path.name}"))
+
+
+@_alerts()
+def test_an_alert_says_all_that_people_and_routes_need(alert):
+    """Labels to route by, words to understand it by, links that lead on."""
+    assert set(alert.labels) == LABELS
+    assert set(alert.annotations) == ANNOTATIONS
+    assert alert.labels["severity"] in SEVERITIES
+
+
+@_alerts()
+def test_an_alert_is_named_after_its_subject(alert):
+    """Host… in host.yml and so on; the watching's own alerts have the names that everyone knows."""
+    if alert.subject != "meta":
+        assert alert.name.lower().startswith(alert.subject)
+
+
+def _outcomes(alert, groups):
+    """Yield the series' metrics and what is expected of the alert, for each time it is asked."""
+    for group in groups:
+        measured = {re.split(r"[{ ]", row["series"])[0] for row in group["input_series"]}
+        for asked in group.get("alert_rule_test", []):
+            if asked["alertname"] == alert.name:
+                yield measured, asked.get("exp_alerts", [])
+
+
+@_alerts()
+def test_an_alert_has_a_case_in_which_it_fires(alert):
+    """Its labels and words are checked there, for promtool compares them all."""
+    fired = [alerts for _, alerts in _outcomes(alert, rulebook.cases(alert.subject)) if alerts]
+    assert fired
+
+
+@_alerts([alert for alert in ALERTS if alert.name != "Watchdog"])
+def test_an_alert_has_a_case_in_which_it_is_silent_though_all_is_measured(alert):
+    """Silent because the values are good, not because there are none."""
+    outcomes = _outcomes(alert, rulebook.cases(alert.subject))
+    assert any(not alerts and measured & rulebook.raw(alert) for measured, alerts in outcomes)
+
+
+@_alerts([alert for alert in ALERTS if alert.name not in FIRES_ON_NOTHING])
+def test_an_alert_is_silent_about_what_is_not_measured(alert):
+    """Missing is not zero, nor is it too much."""
+    outcomes = _outcomes(alert, rulebook.cases(alert.subject))
+    nothing = [alerts for measured, alerts in outcomes if not measured & rulebook.raw(alert)]
+    assert nothing
+    assert not any(nothing)
+
+
+@pytest.mark.parametrize("rule", RECORDINGS.values(), ids=lambda rule: rule.name)
+def test_a_recording_is_named_by_level_metric_and_operations(rule):
+    """The convention by which people and dashboards guess a name."""
+    assert re.fullmatch(r"instance(_[a-z]+)?:[a-z0-9_]+:[a-z0-9_]+", rule.name)
+    assert not rule.labels
+
+
+@pytest.mark.parametrize("rule", EVERY, ids=lambda rule: rule.name)
+def test_whatever_a_rule_reads_exists(rule):
+    """Each metric is recorded by a rule, in docs/metrics.md, or from a place listed above."""
+    page = (ROOT / "docs/metrics.md").read_text()
+    documented = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    assert {name for name in rulebook.raw(rule) - documented if not _elsewhere(name)} == set()
+
+
+def _elsewhere(name):
+    beginnings = tuple(known for known in ELSEWHERE if known.endswith("_"))
+    return name in ELSEWHERE or name.startswith(beginnings)
+
+
+def test_a_rule_reads_only_recordings_that_exist():
+    """A name with colons is one of ours."""
+    read = {name for rule in EVERY for name in rule.reads if ":" in name}
+    assert read <= set(RECORDINGS)
+
+
+def test_recordings_come_before_what_reads_them():
+    """Within a group rules run in turn, so a later one sees this moment's value, not the last's."""
+    seen: set[str] = set()
+    for rule in EVERY:
+        if not rule.alert:
+            assert {name for name in rule.reads if ":" in name} <= seen
+            seen.add(rule.name)
