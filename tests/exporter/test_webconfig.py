@@ -134,8 +134,8 @@ VERIFYING = "client_auth_type: RequireAndVerifyClientCert beside it"
         (
             "tls_server_config:\n  cert_fil: server.crt\n",
             (
-                "2: tls_server_config.cert_fil: unknown key (did you mean cert_file?); expected one of "
-                "min_version, max_version, cipher_suites, prefer_server_cipher_suites, "
+                "2: tls_server_config.cert_fil: unknown key (did you mean cert_file?); expected "
+                "one of min_version, max_version, cipher_suites, prefer_server_cipher_suites, "
                 "curve_preferences, client_auth_type, client_allowed_sans, cert, cert_file, key, "
                 "key_file, client_ca, client_ca_file"
             ),
@@ -208,15 +208,15 @@ VERIFYING = "client_auth_type: RequireAndVerifyClientCert beside it"
         (
             TLS + "  min_version: TLS13\n  max_version: TLS12\n",
             (
-                "5: tls_server_config.max_version: nothing lies between TLS13 and TLS12; expected a "
-                "min_version that is not above max_version"
+                "5: tls_server_config.max_version: nothing lies between TLS13 and TLS12; "
+                "expected a min_version that is not above max_version"
             ),
         ),
         (
             TLS + "  max_version: TLS11\n",
             (
-                "4: tls_server_config.max_version: nothing lies between TLS12 and TLS11; expected a "
-                "min_version that is not above max_version"
+                "4: tls_server_config.max_version: nothing lies between TLS12 and TLS11; "
+                "expected a min_version that is not above max_version"
             ),
         ),
         (
@@ -269,8 +269,8 @@ VERIFYING = "client_auth_type: RequireAndVerifyClientCert beside it"
         (
             TLS + "  client_auth_type: VerifyClientCertIfGiven\n  client_ca_file: junk.pem\n",
             (
-                "5: tls_server_config.client_ca_file: no certificate; expected a CA's certificate in "
-                "PEM"
+                "5: tls_server_config.client_ca_file: no certificate; expected a CA's "
+                "certificate in PEM"
             ),
         ),
         (
@@ -335,8 +335,8 @@ VERIFYING = "client_auth_type: RequireAndVerifyClientCert beside it"
         (
             "rate_limit:\n  interval: 10\n",
             (
-                "2: rate_limit.interval: '10'; expected a duration with its unit, such as 10s, 500ms "
-                "or 1m30s"
+                "2: rate_limit.interval: '10'; expected a duration with its unit, such as 10s, "
+                "500ms or 1m30s"
             ),
         ),
         (
