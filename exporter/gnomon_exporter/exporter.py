@@ -13,6 +13,7 @@ from gnomon_exporter import config as configuration
 from gnomon_exporter.config import Config
 from gnomon_exporter.exposition import render
 from gnomon_exporter.guard import Guard, Outcome
+from gnomon_exporter.helpers import Helpers
 from gnomon_exporter.options import summary
 from gnomon_exporter.page import State
 from gnomon_exporter.paths import Paths
@@ -42,6 +43,7 @@ class Exporter:
         self._options = options
         self._registry = registry
         self._paths = Paths(given["path.rootfs"], given["path.procfs"], given["path.sysfs"])
+        self._helpers = Helpers()
         self._reloading = threading.Lock()
         self._running = self._started({}, Config({}))
         self._reload_ok = True
@@ -119,7 +121,7 @@ class Exporter:
         return Guard(
             name,
             collector,
-            threaded=entry.threaded,
+            helpers=self._helpers if entry.threaded else None,
             timeout=settings.timeout,
             cap=config.series_limit,
         )

@@ -10,8 +10,11 @@ import zlib
 from collections.abc import Iterable
 from functools import lru_cache
 from math import inf, isnan
+from typing import TypeVar
 
 from prometheus_client import Metric
+
+T = TypeVar("T")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -20,6 +23,9 @@ LABEL_VALUE_LIMIT = 1024
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_REMEMBERED = 4096
+_good_names: set[str] = set()
+_good_labels: set[tuple[str, ...]] = set()
 # OpenMetrics' vocabulary in classic words; the rest are the same in both.
 _TYPES = {"unknown": "untyped", "info": "gauge", "stateset": "gauge", "gaugehistogram": "histogram"}
 
@@ -52,11 +58,14 @@ def render(families: Iterable[Metric]) -> bytes:
 
 def check(family: Metric) -> None:
     """Raise ValueError when a name in the family cannot be written in classic text."""
-    _valid_name(family.name)
+    # Names repeat from scrape to scrape: a set knows the good ones faster than their expression.
+    if family.name not in _good_names:
+        _check_name(family.name)
     for sample in family.samples:
-        _valid_name(sample.name)
-        if sample.labels:
-            _valid_labels(tuple(sample.labels))
+        if sample.name not in _good_names:
+            _check_name(sample.name)
+        if sample.labels and (names := tuple(sample.labels)) not in _good_labels:
+            _check_labels(names)
 
 
 def type_name(family: Metric) -> str:
@@ -69,23 +78,29 @@ def type_name(family: Metric) -> str:
     return family.name
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def _header(name: str, documentation: str, kind: str) -> str:
     text = documentation.replace("\\", r"\\").replace("\n", r"\n")
     return f"# HELP {name} {text}\n# TYPE {name} {_TYPES.get(kind, kind)}\n"
 
 
-@lru_cache(maxsize=4096)
-def _valid_name(name: str) -> None:
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ValueError(f"not a metric name: {name[:80]!r}")
+    _remember(_good_names, name)
 
 
-@lru_cache(maxsize=1024)
-def _valid_labels(names: tuple[str, ...]) -> None:
+def _check_labels(names: tuple[str, ...]) -> None:
     for name in names:
         if not _LABEL.fullmatch(name):
             raise ValueError(f"not a label name: {name[:80]!r}")
+    _remember(_good_labels, names)
+
+
+def _remember(good: set[T], name: T) -> None:
+    if len(good) >= _REMEMBERED:  # a flood of ever new names must not fill the memory
+        good.clear()
+    good.add(name)
 
 
 def _number(value: float) -> str:

@@ -7,11 +7,13 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from prometheus_client import Metric
 
 from gnomon_exporter.collector import Collector, NoData
 from gnomon_exporter.exposition import check
+from gnomon_exporter.helpers import PAUSE, Helpers
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +35,28 @@ class Outcome:
     dropped: int = 0
 
 
-@dataclass(slots=True)
-class _Flight:
+class Flight:
     """A run under way, shared by every scrape that asks meanwhile."""
 
-    started: float
-    done: threading.Event = field(default_factory=threading.Event)
-    outcome: Outcome | None = None
+    __slots__ = ("_latch", "outcome", "started")
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.outcome: Outcome | None = None
+        # Held until the run is over: an Event would cost five times as much, for each collector.
+        self._latch = threading.Lock()
+        self._latch.acquire()
+
+    def land(self, outcome: Outcome) -> None:
+        """Let go of everyone who waits."""
+        self.outcome = outcome
+        self._latch.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end of the run; say whether it is over."""
+        if self.outcome is None and self._latch.acquire(timeout=seconds):
+            self._latch.release()
+        return self.outcome is not None
 
 
 class Guard:
@@ -49,51 +66,65 @@ class Guard:
     instead of starting another; so a collector that hangs holds one thread, whatever the number
     of scrapes. Once it is over its timeout, they fail at once instead of waiting.
 
-    timeout: seconds a run may take. An unthreaded collector cannot be interrupted: if it hangs
-    against all expectation, it takes the one scrape that started it along, and no other.
+    helpers: the threads for a collector that may hang; None runs it in line. In line it cannot
+    be interrupted: if it hangs against all expectation, it takes the one scrape that started it
+    along, and no other.
+    timeout: seconds a run may take.
     cap: most series of one family, and most families.
     """
 
     def __init__(
-        self, name: str, collector: Collector, *, threaded: bool, timeout: float, cap: int
+        self,
+        name: str,
+        collector: Collector,
+        *,
+        timeout: float,
+        cap: int,
+        helpers: Helpers | None = None,
     ) -> None:
         self.name = name
+        self.labels = {"collector": name}  # of every series about its runs
         self.collector = collector
         self.last: Outcome | None = None
         self.last_run: float | None = None  # unix time
         self.last_success: float | None = None  # unix time
         self.dropped_total = 0
-        self.threaded = threaded
-        self.timeout = timeout
+        self.threaded = helpers is not None
+        self._timeout = timeout
+        self._helpers = helpers
         self._cap = cap
         self._lock = threading.Lock()
-        self._flight: _Flight | None = None
+        self._flight: Flight | None = None
 
-    def begin(self) -> _Flight:
+    def begin(self) -> Flight:
         """Start a run, or join the one under way.
 
-        A threaded collector is running when this returns, any other has run.
+        A threaded collector is about to run when this returns, any other has run.
         """
         with self._lock:
             if self._flight is not None:
                 return self._flight
-            flight = self._flight = _Flight(started=time.monotonic())
-        if not self.threaded:
+            flight = self._flight = Flight()
+        if self._helpers is None:
             self._run(flight)
             return flight
         try:
-            threading.Thread(
-                target=self._run, args=(flight,), name=f"collect {self.name}", daemon=True
-            ).start()
+            self._helpers.submit(partial(self._run, flight))
         except RuntimeError as error:  # the process or its cgroup is out of threads
             self._land(flight, Outcome(success=False, error=str(error)))
         return flight
 
-    def finish(self, flight: _Flight, deadline: float) -> Outcome:
+    def wait(self, flight: Flight, until: float) -> bool:
+        """Wait for a run, but not beyond its timeout; say whether it is over."""
+        end = min(until, flight.started + self._timeout)
+        while flight.outcome is None and (left := end - time.monotonic()) > 0:
+            if not flight.wait(min(left, PAUSE)) and self._helpers is not None:
+                self._helpers.hurry()
+        return flight.outcome is not None
+
+    def finish(self, flight: Flight, deadline: float) -> Outcome:
         """Return the outcome of a run, a failure if it is not there by ``deadline`` (monotonic)."""
-        now = time.monotonic()
-        patience = min(deadline, flight.started + self.timeout) - now
-        if flight.done.wait(max(0.0, patience)) and flight.outcome is not None:
+        if self.wait(flight, deadline) and flight.outcome is not None:
             return flight.outcome
         running = time.monotonic() - flight.started
         outcome = Outcome(
@@ -102,17 +133,17 @@ class Guard:
         self._note(outcome)
         return outcome
 
-    def _run(self, flight: _Flight) -> None:
+    def _run(self, flight: Flight) -> None:
         outcome = Outcome(success=True)
         try:
-            self._gather(outcome, until=flight.started + self.timeout)
+            self._gather(outcome, until=flight.started + self._timeout)
         except NoData as reason:
             outcome.success, outcome.error = None, str(reason)
         except OSError as error:
             outcome.success, outcome.error = False, str(error)
         except Exception as error:  # the one place that must outlive any collector
             outcome.success, outcome.error = False, f"{type(error).__name__}: {error}"
-            if self._is_news(outcome):
+            if self.last is None or self.last.success is not False:
                 log.debug("collector %s: traceback follows", self.name, exc_info=True)
         outcome.duration = time.monotonic() - flight.started
         self._land(flight, outcome)
@@ -133,28 +164,23 @@ class Guard:
             if len(outcome.families) > self._cap:
                 raise RuntimeError(f"yields more than {self._cap} families")
             if time.monotonic() > until:
-                raise TimeoutError(f"timed out: not done after {self.timeout:.3g} s")
+                raise TimeoutError(f"timed out: not done after {self._timeout:.3g} s")
 
-    def _land(self, flight: _Flight, outcome: Outcome) -> None:
+    def _land(self, flight: Flight, outcome: Outcome) -> None:
         with self._lock:
             self._flight = None
             self.dropped_total += outcome.dropped
-        flight.outcome = outcome
         self._note(outcome)
-        flight.done.set()  # last, so that who waited finds everything noted
-
-    def _is_news(self, outcome: Outcome) -> bool:
-        return self.last is None or self.last.success != outcome.success
+        flight.land(outcome)  # last, so that who waited finds everything noted
 
     def _note(self, outcome: Outcome) -> None:
         """Remember an outcome and log a change of state, not every repetition."""
-        now = time.time()
         with self._lock:
-            news, before = self._is_news(outcome), self.last
-            self.last, self.last_run = outcome, now
+            before, self.last = self.last, outcome
+            self.last_run = time.time()
             if outcome.success:
-                self.last_success = now
-        if not news:
+                self.last_success = self.last_run
+        if before is not None and before.success == outcome.success:
             return
         if outcome.success is False:
             log.error("collector %s failed: %s", self.name, outcome.error)

@@ -34,8 +34,7 @@ class Fails:
 
 def _scraper(node=(), **collectors):
     guards = {
-        name: Guard(name, collector, threaded=False, timeout=5, cap=100)
-        for name, collector in collectors.items()
+        name: Guard(name, collector, timeout=5, cap=100) for name, collector in collectors.items()
     }
     return Scraper(guards, node)
 
