@@ -16,6 +16,7 @@ from gnomon_exporter.collectors.entropy import EntropyCollector
 from gnomon_exporter.collectors.filefd import FilefdCollector
 from gnomon_exporter.collectors.filesystem import FilesystemCollector
 from gnomon_exporter.collectors.gpu import GpuCollector
+from gnomon_exporter.collectors.hwmon import HwmonCollector
 from gnomon_exporter.collectors.infiniband import InfinibandCollector
 from gnomon_exporter.collectors.ipvs import IpvsCollector
 from gnomon_exporter.collectors.kernel_hung import KernelHungCollector
@@ -64,6 +65,7 @@ COLLECTORS: dict[str, Entry] = {
     "filefd": Entry(FilefdCollector),
     "filesystem": Entry(FilesystemCollector, threaded=True),
     "gpu": Entry(GpuCollector, threaded=True, node=False),
+    "hwmon": Entry(HwmonCollector, threaded=True),
     "infiniband": Entry(InfinibandCollector, threaded=True),
     "ipvs": Entry(IpvsCollector),
     "kernel_hung": Entry(KernelHungCollector),
