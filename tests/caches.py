@@ -1,5 +1,6 @@
 """Real Redis and memcached servers for the tests, alone with their directory on a free port."""
 
+import getpass
 import socket
 import time
 from collections.abc import Iterator
@@ -28,7 +29,15 @@ def memcached_server(
 ) -> Iterator[tuple[int, servers.Server]]:
     """Run memcached on loopback; yield its port and process."""
     port = port or servers.free_port()
-    words = [*servers.program("memcached"), "-u", "nobody", "-l", "127.0.0.1", "-p", str(port)]
+    words = [
+        *servers.program("memcached"),
+        "-u",
+        getpass.getuser(),
+        "-l",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     with servers.Server([*words, *options], log=directory / f"memcached-{port}.log") as server:
         _wait(port, server, b"version\r\n")
         yield port, server

@@ -22,6 +22,7 @@ from gnomon_exporter.collectors.ipvs import IpvsCollector
 from gnomon_exporter.collectors.kernel_hung import KernelHungCollector
 from gnomon_exporter.collectors.loadavg import LoadavgCollector
 from gnomon_exporter.collectors.mdadm import MdadmCollector
+from gnomon_exporter.collectors.memcached import MemcachedCollector
 from gnomon_exporter.collectors.meminfo import MeminfoCollector
 from gnomon_exporter.collectors.netclass import NetclassCollector
 from gnomon_exporter.collectors.netdev import NetdevCollector
@@ -72,6 +73,7 @@ COLLECTORS: dict[str, Entry] = {
     "loadavg": Entry(LoadavgCollector),
     "mdadm": Entry(MdadmCollector),
     "meminfo": Entry(MeminfoCollector),
+    "memcached": Entry(MemcachedCollector, threaded=True, default=False, node=False),
     "netclass": Entry(NetclassCollector, threaded=True),
     "netdev": Entry(NetdevCollector),
     "netstat": Entry(NetstatCollector),

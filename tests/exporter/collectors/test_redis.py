@@ -661,7 +661,8 @@ def test_a_thousand_scrapes_of_a_silent_server_leave_nothing_behind():
         before = len(os.listdir("/proc/self/fd")), threading.active_count()
         for _ in range(1000):
             assert Page(collector).value("redis_up") == 0
-        assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+        assert len(os.listdir("/proc/self/fd")) <= before[0]
+        assert threading.active_count() <= before[1]
 
 
 def test_speaks_tls_and_checks_the_certificate(tmp_path, free_port):
