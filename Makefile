@@ -18,6 +18,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 up: $(VENV)/installed  ## Run the stack on this machine until Ctrl-C; prepares all it needs.
 	@$(BIN)/gnomon up
 
+demo-alert: $(VENV)/installed  ## Beside a running stack: one alert's way from this host to a receiver.
+	@$(BIN)/gnomon demo-alert
+
 down:  ## Stop the stack that runs in this checkout.
 	@test ! -x $(BIN)/gnomon || $(BIN)/gnomon down
 

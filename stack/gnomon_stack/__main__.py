@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from gnomon_stack import home
+from gnomon_stack.demo import demo_alert as run_demo
 from gnomon_stack.target_commands import target
 from gnomon_stack.trouble import Trouble
 from gnomon_stack.up import down as stop_stack
@@ -58,6 +59,16 @@ def up(here: home.Home) -> None:
 def down(here: home.Home) -> None:
     """Stop the stack that runs in this checkout, and wait for its end."""
     sys.exit(stop_stack(here, _console()))
+
+
+@main.command(name="demo-alert")
+@click.pass_obj
+def demo_alert(here: home.Home) -> None:
+    """Show one alert's whole way, from a metric of this host to a receiver.
+
+    Needs the stack to run, and about a minute and a half.
+    """
+    run_demo(here, click.echo)
 
 
 main.add_command(target)

@@ -32,6 +32,10 @@ class Checkout:
         }
         for name in ("prometheus", "alertmanager"):
             shutil.copytree(servers.ROOT / name, folder / name)
+        # What alertmanager.yml sends to is no part of the stack, and must be free, too.
+        self.receiver = servers.free_port()
+        routes = folder / "alertmanager/alertmanager.yml"
+        routes.write_text(routes.read_text().replace(":9095", f":{self.receiver}"))
         for target in (folder / "prometheus/targets").glob("*.yml"):
             target.unlink()
         shutil.copy(servers.ROOT / "supervisord.conf", folder)
