@@ -13,6 +13,7 @@ from gnomon_exporter.collectors.diskstats import DiskstatsCollector
 from gnomon_exporter.collectors.dmi import DmiCollector
 from gnomon_exporter.collectors.edac import EdacCollector
 from gnomon_exporter.collectors.entropy import EntropyCollector
+from gnomon_exporter.collectors.fibrechannel import FibrechannelCollector
 from gnomon_exporter.collectors.filefd import FilefdCollector
 from gnomon_exporter.collectors.filesystem import FilesystemCollector
 from gnomon_exporter.collectors.gpu import GpuCollector
@@ -29,6 +30,7 @@ from gnomon_exporter.collectors.netdev import NetdevCollector
 from gnomon_exporter.collectors.netstat import NetstatCollector
 from gnomon_exporter.collectors.nfs import NfsCollector
 from gnomon_exporter.collectors.nfsd import NfsdCollector
+from gnomon_exporter.collectors.nvme import NvmeCollector
 from gnomon_exporter.collectors.os import OsCollector
 from gnomon_exporter.collectors.powersupplyclass import PowersupplyclassCollector
 from gnomon_exporter.collectors.pressure import PressureCollector
@@ -39,6 +41,7 @@ from gnomon_exporter.collectors.selinux import SelinuxCollector
 from gnomon_exporter.collectors.sockstat import SockstatCollector
 from gnomon_exporter.collectors.softnet import SoftnetCollector
 from gnomon_exporter.collectors.stat import StatCollector
+from gnomon_exporter.collectors.tapestats import TapestatsCollector
 from gnomon_exporter.collectors.textfile import TextfileCollector
 from gnomon_exporter.collectors.thermal_zone import ThermalZoneCollector
 from gnomon_exporter.collectors.time import TimeCollector
@@ -63,6 +66,7 @@ COLLECTORS: dict[str, Entry] = {
     "dmi": Entry(DmiCollector),
     "edac": Entry(EdacCollector),
     "entropy": Entry(EntropyCollector),
+    "fibrechannel": Entry(FibrechannelCollector, threaded=True),
     "filefd": Entry(FilefdCollector),
     "filesystem": Entry(FilesystemCollector, threaded=True),
     "gpu": Entry(GpuCollector, threaded=True, node=False),
@@ -79,6 +83,7 @@ COLLECTORS: dict[str, Entry] = {
     "netstat": Entry(NetstatCollector),
     "nfs": Entry(NfsCollector),
     "nfsd": Entry(NfsdCollector),
+    "nvme": Entry(NvmeCollector, threaded=True),
     "os": Entry(OsCollector),
     "powersupplyclass": Entry(PowersupplyclassCollector, threaded=True),
     "pressure": Entry(PressureCollector),
@@ -89,6 +94,7 @@ COLLECTORS: dict[str, Entry] = {
     "sockstat": Entry(SockstatCollector),
     "softnet": Entry(SoftnetCollector),
     "stat": Entry(StatCollector),
+    "tapestats": Entry(TapestatsCollector),
     "textfile": Entry(TextfileCollector, threaded=True),
     "thermal_zone": Entry(ThermalZoneCollector, threaded=True),
     "time": Entry(TimeCollector),
