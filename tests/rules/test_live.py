@@ -28,8 +28,13 @@ from servers import Server, fetch, free_port, program
 EXPORTER = str(Path(sys.executable).with_name("gnomon-exporter"))
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-# Some kernels lack it, and the expression says what then.
-DISPENSABLE = {"node_memory_HugePages_Total", "node_memory_Hugepagesize_bytes"}
+# Not every kernel has it, and the expression says what then.
+DISPENSABLE = {
+    "node_memory_HugePages_Total",
+    "node_memory_Hugepagesize_bytes",
+    "node_zfs_arc_c_min",
+    "node_zfs_arc_size",
+}
 
 # How long a request takes, or which share of packets fails, is no number where there were none.
 ONLY_OF_BUSY = {
