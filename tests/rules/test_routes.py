@@ -1,6 +1,7 @@
 """Who hears of which alert: Alertmanager's configuration, read by amtool and by Alertmanager."""
 
 import json
+import re
 import subprocess
 import time
 import urllib.request
@@ -39,6 +40,14 @@ def test_an_alert_of_somebody_elses_reaches_people(program):
     """No label is needed to be heard."""
     words = [*program("amtool"), "config", "routes", "test", f"--config.file={CONFIG}"]
     _amtool([*words, "--verify.receivers=webhook", "alertname=Theirs"])
+
+
+def test_routes_and_inhibitions_name_alerts_that_exist():
+    """A renamed alert would fall through its route without a word."""
+    lists = re.findall(r'alertname !?=~? "([^"]+)"', CONFIG.read_text())
+    named = {name for names in lists for name in names.split("|")}
+    assert named
+    assert named <= {alert.name for alert in ALERTS}
 
 
 @pytest.fixture
