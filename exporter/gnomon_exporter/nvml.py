@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from gnomon_exporter.paths import Paths
@@ -135,28 +135,34 @@ class Gpu:
         """
         return self.ask_of(self.handle, function, *arguments)
 
-    def ask_supported(self, function: str, *arguments: Any) -> Any:
-        """Ask as ``ask`` does, unless the answer was before that this GPU does not support it."""
-        if (function, *arguments) in self._unsupported:
-            return None
-        return self.ask(function, *arguments)
-
     def ask_of(self, handle: Any, function: str, *arguments: Any) -> Any:
         """Return NVML's answer about another handle, such as that of a MIG device on this GPU."""
+        return self._call(handle, function, arguments)[0]
+
+    def ask_supported(self, function: str, *arguments: int) -> Any:
+        """Ask as ``ask`` does, but not again once the answer was that it is not supported."""
+        if (function, *arguments) in self._unsupported:
+            return None
+        answer, code = self._call(self.handle, function, arguments)
+        if code in _UNSUPPORTED:
+            self._unsupported.add((function, *arguments))
+        return answer
+
+    def _call(self, handle: Any, function: str, arguments: Iterable[Any]) -> tuple[Any, int]:
+        """Return the answer and NVML's return code."""
         try:
-            return getattr(self.nvml, function)(handle, *arguments)
-        except AttributeError:  # an nvidia-ml-py that does not know the function yet
-            return None
-        except UnicodeDecodeError:  # it insists on UTF-8, which a name need not be
-            return None
+            return getattr(self.nvml, function)(handle, *arguments), 0
+        except (
+            AttributeError,  # an nvidia-ml-py that does not know the function yet
+            UnicodeDecodeError,  # it insists on UTF-8, which a name need not be
+        ):
+            return None, 0
         except self.nvml.NVMLError as error:
             if error.value in _GONE:
                 raise LostError(f"{function}: {error}") from error
-            if error.value in _UNSUPPORTED:
-                self._unsupported.add((function, *arguments))
-            elif error.value not in _UNANSWERED:
+            if error.value not in _UNSUPPORTED | _UNANSWERED:
                 self.faults[function] = str(error)
-            return None
+            return None, int(error.value)
 
     def fill(self, function: str, structure: str) -> Any:
         """Return the named structure as NVML fills it in, None when it has no such reading."""
