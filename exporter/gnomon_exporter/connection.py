@@ -78,7 +78,9 @@ class Connection:
         """Make the TLS handshake. Raises Refused, or OSError when the client goes away."""
         self._wait(self._timeouts.handshake)
         first = self._limited().recv(1, socket.MSG_PEEK)
-        if first and first != _HANDSHAKE:
+        if not first:
+            raise ConnectionAbortedError  # a port that is probed, by a load balancer perhaps
+        if first != _HANDSHAKE:
             self.unread = True
             self.send(_PLAIN_TO_TLS)
             raise Refused("plain HTTP where TLS is spoken")
@@ -92,6 +94,8 @@ class Connection:
         self._limited()
         try:
             secured.do_handshake()
+        except ssl.SSLEOFError:
+            raise ConnectionAbortedError from None
         except ssl.SSLError as error:
             raise Refused(_reason(error)) from None
         if not tls.allows(secured):

@@ -11,8 +11,16 @@ from urllib.parse import quote
 
 from gnomon_exporter.page import State
 
+# Failures first; what has nothing to say last.
+_ORDER = ("failed", "not run yet", "fine", "nothing here")
+
 # Longest error text that is shown whole, in characters.
 _ERROR_LIMIT = 1000
+
+_NOT_YET = (
+    '<p class="note calm">Nothing has run yet: collectors run when <a href="metrics">/metrics</a> '
+    "is scraped.</p>"
+)
 
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
@@ -32,7 +40,7 @@ _STYLE = """
 * { box-sizing: border-box }
 body { margin: 0; background: var(--page); color: var(--text);
   font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-.wide { max-width: 1080px; margin: 0 auto; padding: 0 20px }
+.wide { max-width: 1200px; margin: 0 auto; padding: 0 20px }
 header { background: var(--card); border-bottom: 1px solid var(--line) }
 header .wide { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 14px;
   padding-top: 14px; padding-bottom: 14px }
@@ -47,6 +55,7 @@ a:hover, a:focus-visible { text-decoration: underline }
 .sums span { color: var(--soft) }
 .note { background: var(--bad-page); border-left: 4px solid var(--bad); border-radius: 6px;
   padding: 10px 14px; margin: 18px 0; overflow-wrap: anywhere }
+.calm { background: var(--card); border-left-color: var(--link) }
 table { width: 100%; border-collapse: separate; border-spacing: 0; background: var(--card);
   border: 1px solid var(--line); border-radius: 10px }
 th { text-align: left; font-size: 12.5px; font-weight: 600; color: var(--soft);
@@ -60,6 +69,7 @@ tbody tr:last-child td:last-child { border-bottom-right-radius: 9px }
 .about { color: var(--soft); font-size: 13.5px }
 .error { color: var(--bad); font: 13px/1.45 ui-monospace, Menlo, "DejaVu Sans Mono", monospace;
   margin-top: 4px; overflow-wrap: anywhere; white-space: pre-wrap }
+.reason { color: var(--soft); font-size: 13.5px; font-style: italic; overflow-wrap: anywhere }
 .state { white-space: nowrap }
 .state::before { content: ""; display: inline-block; width: 9px; height: 9px; margin-right: 8px;
   border-radius: 50%; background: currentColor }
@@ -98,9 +108,11 @@ def page(states: Sequence[State], *, version: str, notes: Sequence[str], now: fl
     states: the collectors that are on; the failed ones are shown first. notes: sentences about
     what else is wrong. now: Unix time, from which the age of the last run is told.
     """
-    ordered = sorted(states, key=lambda state: state.success is not False)
+    ordered = sorted(states, key=lambda state: _ORDER.index(_word(state)[1]))
     rows = "".join([_row(state, now) for state in ordered])
     warnings = "".join([f'<p class="note" role="alert">{escape(note)}</p>' for note in notes])
+    if not any(state.last_run is not None for state in states):
+        warnings += _NOT_YET
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -119,12 +131,12 @@ def page(states: Sequence[State], *, version: str, notes: Sequence[str], now: fl
 {warnings}
 {_sums(states)}
 <table>
-<thead><tr><th>Collector</th><th>Reads</th><th>State</th><th class="time">Took</th>
+<thead><tr><th>Collector</th><th>Subject</th><th>State</th><th class="time">Took</th>
 <th>Last run</th></tr></thead>
 <tbody>{rows}</tbody>
 </table>
-<footer>{_hint(states)} <code>docs/metrics.md</code> in the source tree explains every metric.
-</footer>
+<footer>The numbers are those of the last scrape; opening this page runs no collector.
+<code>docs/metrics.md</code> in the source tree explains every metric.</footer>
 </main>
 </body>
 </html>
@@ -137,7 +149,9 @@ def _row(state: State, now: float) -> str:
     link = f"metrics?collect%5B%5D={quote(state.name, safe='')}"
     error = ""
     if state.error and state.success is not True:
-        error = f'<div class="error">{escape(_cut(state.error))}</div>'
+        # That a machine has no such device is a reason for silence, not an error.
+        kind = "reason" if state.success is None else "error"
+        error = f'<div class="{kind}">{escape(_cut(state.error))}</div>'
     took = "" if state.duration is None else _duration(state.duration)
     ago = ""
     if state.last_run is not None:
@@ -176,12 +190,6 @@ def _sums(states: Sequence[State]) -> str:
     return f'<div class="sums">{"".join(parts)}</div>'
 
 
-def _hint(states: Sequence[State]) -> str:
-    if any(state.last_run is not None for state in states):
-        return "The numbers are those of the last scrape; opening this page runs no collector."
-    return "Nothing has run yet: collectors run when <code>/metrics</code> is scraped."
-
-
 def _cut(text: str) -> str:
     return text if len(text) <= _ERROR_LIMIT else text[:_ERROR_LIMIT] + "…"
 
@@ -197,7 +205,9 @@ def _duration(seconds: float) -> str:
 
 
 def _age(seconds: float) -> str:
+    if seconds < 1:
+        return "just now"
     for limit, unit, word in ((90, 1, "s"), (5400, 60, "min"), (172800, 3600, "h")):
         if seconds < limit:
-            return f"{max(0, round(seconds / unit))} {word} ago"
+            return f"{round(seconds / unit)} {word} ago"
     return f"{round(seconds / 86400)} days ago"

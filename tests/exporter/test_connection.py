@@ -199,6 +199,18 @@ def test_what_turns_clients_away_is_logged_once_in_a_while(secure, caplog):
     assert "unknown ca" in caplog.messages[0]
 
 
+def test_a_probe_of_the_tls_port_is_no_news(secure, caplog):
+    """Who connects and leaves, before the handshake or amid it, is not in the log."""
+    caplog.set_level(logging.INFO)
+    path, _ = secure
+    with serving(web_config=path) as server:
+        for sent in (b"", b"\x16\x03\x01\x02\x00\x01"):
+            with Client(server) as client:
+                client.send(sent)
+        assert until(lambda: threads() == 0)
+    assert caplog.messages == []
+
+
 def test_a_hundred_silent_connections_are_no_hindrance():
     """Everybody else is served at once, and all of them are gone at the deadline."""
     with serving(timeouts=Timeouts(head=5)) as server, many(100, server):

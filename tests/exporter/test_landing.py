@@ -26,17 +26,19 @@ def rows(html):
 def test_shows_how_each_collector_fared():
     """Name, subject, state, duration, age and error; what failed comes first."""
     html = shown(
+        State("bonding", "Bonds", 0.00002, None, "no module", NOW - 7),
         State("cpu", "CPU time", 0.0021, True, None, NOW - 7),
         State("gpu", "GPUs", 5.0, False, "no answer in 5.0 s", NOW - 7),
-        State("zfs", "ZFS pools", 0.00002, None, None, NOW - 7),
         State("nvme", "NVMe devices"),
     )
     assert rows(html) == [
         ["gpu", "GPUs||no answer in 5.0 s", "failed", "5.0 s", "7 s ago"],
-        ["cpu", "CPU time", "fine", "2.1 ms", "7 s ago"],
-        ["zfs", "ZFS pools", "nothing here", "20 µs", "7 s ago"],
         ["nvme", "NVMe devices", "not run yet", "", ""],
+        ["cpu", "CPU time", "fine", "2.1 ms", "7 s ago"],
+        ["bonding", "Bonds||no module", "nothing here", "20 µs", "7 s ago"],
     ]
+    assert '<div class="error">no answer' in html
+    assert '<div class="reason">no module' in html
     sums = re.sub(r"<[^>]+>", " ", html.partition('class="sums">')[2].partition("<table>")[0])
     assert " ".join(sums.split()) == (
         "4 collectors on 1 fine 1 failed 1 with nothing to report on this host 1 not run yet"
@@ -47,7 +49,7 @@ def test_says_what_to_do_before_the_first_scrape():
     """An untouched exporter does not look broken."""
     assert "collectors run when" in shown(State("cpu", "CPU time"))
     assert "collectors run when" in shown()
-    assert "runs no collector" in shown(State("cpu", "CPU time", 0.1, True, None, NOW))
+    assert "collectors run when" not in shown(State("cpu", "CPU time", 0.1, True, None, NOW))
 
 
 def test_escapes_everything_that_comes_from_elsewhere():
@@ -120,8 +122,9 @@ def test_gives_durations_in_a_readers_unit(seconds, text):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (-5, "0 s ago"),
-        (0, "0 s ago"),
+        (-5, "just now"),
+        (0, "just now"),
+        (1.4, "1 s ago"),
         (89, "89 s ago"),
         (90, "2 min ago"),
         (5399, "90 min ago"),
