@@ -72,8 +72,8 @@ def installed(paths: Paths) -> bool:
     The kernel module shows itself in /proc, in some sandboxes only by its device; WSL has a
     device of its own.
     """
-    places = (paths.proc("driver/nvidia/version"), "/dev/nvidiactl", "/dev/dxg")
-    return any(os.path.exists(place) for place in places)
+    module = paths.proc("driver/nvidia/version")
+    return any(map(os.path.exists, (module, paths.root("/dev/nvidiactl"), paths.root("/dev/dxg"))))
 
 
 def number(value: Any) -> int | float | None:
