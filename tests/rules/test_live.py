@@ -227,7 +227,8 @@ def test_no_collector_fails_on_a_healthy_host(stack):
     """A collector that finds nothing of its subject has no series, and so raises nothing."""
     _until(lambda: stack.query("gnomon_scrape_collector_success"))
     assert stack.query("gnomon_scrape_collector_success") != []
-    failed = stack.query("gnomon_scrape_collector_success == 0")
+    # At any time, for one slow second of a busy test machine is no fault of a collector.
+    failed = stack.query("max_over_time(gnomon_scrape_collector_success[5m]) == 0")
     assert [series["metric"]["collector"] for series in failed] == []
 
 
