@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from prometheus_client import Metric
+from gnomon_exporter.families import Metric
 
 
 class Collector(Protocol):

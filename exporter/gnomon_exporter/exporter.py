@@ -7,11 +7,10 @@ from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily
-
 from gnomon_exporter import config as configuration
 from gnomon_exporter.config import Config
 from gnomon_exporter.exposition import render
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.guard import Guard, Outcome
 from gnomon_exporter.helpers import Helpers
 from gnomon_exporter.options import summary
@@ -72,7 +71,7 @@ class Exporter:
 
     def render(self, names: Collection[str] | None, deadline: float) -> bytes:
         """Return the page of the named collectors, all for None, by ``deadline`` (monotonic)."""
-        return render([*self._running.scraper.scrape(names, deadline), *self._reloads()])
+        return self._running.scraper.scrape(names, deadline) + render(self._reloads())
 
     def states(self) -> Sequence[State]:
         """Return how each collector that is on fared last."""

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.gpu_events import XIDS
 from gnomon_exporter.gpu_mig import Instances
 from gnomon_exporter.nvml import Gpu
@@ -132,15 +131,11 @@ class Aliases:
                         )
             yield gauge
         for alias, (reading, factor, help_text) in _COUNTERS.items():
-            counter = CounterMetricFamily(_PREFIX + alias, help_text)
+            # DCGM's counters do not end in _total.
+            counter = CounterMetricFamily(_PREFIX + alias, help_text, labels=_LABELS)
             for _, labels, values in gpus:
                 if reading in values:
-                    # DCGM's counters do not end in _total.
-                    counter.add_sample(
-                        _PREFIX + alias,
-                        dict(zip(_LABELS, labels, strict=True)),
-                        _in_units(values[reading], factor),
-                    )
+                    counter.add_metric(labels, _in_units(values[reading], factor))
             yield counter
         yield self._xids(gpus, newest_xids)
 

@@ -7,8 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.nvml import TIMEOUT, UNINITIALIZED, Gpu, address
 
 log = logging.getLogger(__name__)
@@ -178,8 +177,8 @@ class XidWatch:
             if error.value != TIMEOUT:
                 raise
             # An interrupt ends a wait early, and some drivers do not wait at all.
-            if time.monotonic() - started < 1.0:
-                leave.wait(1.0)
+            if time.monotonic() - started < _WAIT / 5000:
+                leave.wait(_WAIT / 5000)
             return
         if event.eventType == _XID_EVENT:
             # By now the GPU may be unable to say its name.

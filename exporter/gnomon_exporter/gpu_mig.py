@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily
-
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.gpu_readings import Family, labelled, memory
 from gnomon_exporter.nvml import NOT_AVAILABLE, Gpu, number, short_uuid
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prometheus_client.core import GaugeMetricFamily
-
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.nvml import Gpu, number
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.nvml import NOT_AVAILABLE, Gpu, LostError, number
 
 Reading = tuple[str, float | None]
@@ -236,7 +235,7 @@ def labelled(
         for values, found in readings:
             if name in found:
                 family.add_metric(values, found[name])
-        if family.samples:
+        if len(family):
             yield family
 
 
@@ -380,7 +379,7 @@ def _fields(gpu: Gpu) -> Iterator[Reading]:
     wanted = _FIELDS
     if gpu.driver_branch >= 590:
         wanted = _FIELDS | _FIELDS_590
-    for field in gpu.ask("nvmlDeviceGetFieldValues", list(wanted)) or ():
+    for field in gpu.ask("nvmlDeviceGetFieldValues", tuple(wanted)) or ():
         if field.nvmlReturn == 0 and field.fieldId in wanted and field.valueType < len(_MEMBERS):
             name, units = wanted[field.fieldId]
             yield name, _divided(getattr(field.value, _MEMBERS[field.valueType]), units)

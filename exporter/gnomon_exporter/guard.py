@@ -9,10 +9,9 @@ import time
 from dataclasses import dataclass, field
 from functools import partial
 
-from prometheus_client import Metric
-
 from gnomon_exporter.collector import Collector, NoData
-from gnomon_exporter.exposition import check
+from gnomon_exporter.exposition import write
+from gnomon_exporter.families import Metric
 from gnomon_exporter.helpers import PAUSE, Helpers
 
 log = logging.getLogger(__name__)
@@ -24,13 +23,15 @@ class Outcome:
 
     success: True, False, or None when the machine has nothing of the subject.
     duration: seconds, from the start of the run.
-    families: what was yielded, also before a failure; valid names, at most ``cap`` series each.
+    families: what was yielded, also before a failure; at most ``cap`` series each.
+    texts: the same, each as classic text.
     dropped: series beyond the cap, or in families that cannot be written.
     """
 
     success: bool | None
     duration: float = 0.0
     families: list[Metric] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     error: str | None = None
     dropped: int = 0
 
@@ -83,7 +84,6 @@ class Guard:
         helpers: Helpers | None = None,
     ) -> None:
         self.name = name
-        self.labels = {"collector": name}  # of every series about its runs
         self.collector = collector
         self.last: Outcome | None = None
         self.last_run: float | None = None  # unix time
@@ -151,16 +151,15 @@ class Guard:
     def _gather(self, outcome: Outcome, until: float) -> None:
         """Fill an outcome, family by family, within the bounds."""
         for family in self.collector.collect():
+            outcome.dropped += family.cut(self._cap)
             try:
-                check(family)
-            except ValueError as error:
-                outcome.dropped += len(family.samples)
-                outcome.success, outcome.error = False, str(error)
+                text = write(family)
+            except (ValueError, TypeError) as error:
+                outcome.dropped += len(family)
+                outcome.success, outcome.error = False, f"{family.name[:80]}: {error}"
                 continue
-            if excess := max(0, len(family.samples) - self._cap):
-                outcome.dropped += excess
-                del family.samples[self._cap :]
             outcome.families.append(family)
+            outcome.texts.append(text)
             if len(outcome.families) > self._cap:
                 raise RuntimeError(f"yields more than {self._cap} families")
             if time.monotonic() > until:

@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import Metric
+from gnomon_exporter.families import Metric
 
 Sections = Mapping[str, Mapping[str, str]]
 

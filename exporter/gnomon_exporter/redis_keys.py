@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import Metric
-
+from gnomon_exporter.families import Metric
 from gnomon_exporter.redis_info import number
 from gnomon_exporter.resp import Command, Redis, ReplyError
 

@@ -5,8 +5,7 @@ Fields: https://redis.io/docs/latest/commands/xinfo-stream/, xinfo-groups, xinfo
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from prometheus_client import Metric
-
+from gnomon_exporter.families import Metric
 from gnomon_exporter.redis_keys import Key, KeyReader, shown
 from gnomon_exporter.resp import Command, Reply, ReplyError
 

@@ -4,16 +4,15 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import Metric, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.samples import Sample
-
 from gnomon_exporter import version
-from gnomon_exporter.exposition import type_name
+from gnomon_exporter.exposition import encode, write
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.guard import Guard, Outcome
 from gnomon_exporter.helpers import PAUSE
 
 log = logging.getLogger(__name__)
+
+_LABELS = ("collector",)
 
 
 class Scraper:
@@ -25,11 +24,10 @@ class Scraper:
     def __init__(self, guards: Mapping[str, Guard], node: Collection[str] = ()) -> None:
         self.guards = guards
         self._node = frozenset(node)
-        self._process = ProcessCollector(registry=None)
         self._clashes: set[str] = set()
 
-    def scrape(self, names: Collection[str] | None, deadline: float) -> Sequence[Metric]:
-        """Return the families of a scrape that is over by ``deadline`` (monotonic seconds).
+    def scrape(self, names: Collection[str] | None, deadline: float) -> bytes:
+        """Return the page of a scrape that is over by ``deadline`` (monotonic seconds).
 
         names: the collectors asked for, None for all.
         """
@@ -38,43 +36,44 @@ class Scraper:
         # one takes: beside the others, both would wait for its lock at every system call.
         flights = [(guard, guard.begin()) for guard in chosen if guard.threaded]
         until = time.monotonic() + PAUSE
-        for guard, flight in flights:
+        for guard, flight in reversed(flights):  # when the last is over, so are all healthy ones
             guard.wait(flight, until)
         flights += [(guard, guard.begin()) for guard in chosen if not guard.threaded]
         outcomes = {guard.name: guard.finish(flight, deadline) for guard, flight in flights}
         ordered = [(guard, outcomes[guard.name]) for guard in chosen]
-        families = [family for _, outcome in ordered for family in outcome.families]
-        return [*self._one_each(families), *self._own(ordered)]
+        return encode([*self._one_each(ordered), *map(write, self._own(ordered))])
 
-    def _one_each(self, families: Iterable[Metric]) -> Iterable[Metric]:
-        """Give each name to one family, for a second HELP line would spoil the page.
+    def _one_each(self, ordered: Sequence[tuple[Guard, Outcome]]) -> Iterable[str]:
+        """Return the text of each name's family, for a second HELP line would spoil the page.
 
         A textfile may repeat a name: its series join when the types agree and are left out when
         they do not, or when the same series is there already.
         """
-        by_name: dict[str, Metric] = {}
-        for family in families:
-            if not family.samples:
-                continue
-            name = type_name(family)
-            first = by_name.setdefault(name, family)
-            if first is not family:
-                by_name[name] = self._joined(name, first, family)
-        return by_name.values()
+        families: dict[str, Metric] = {}
+        texts: dict[str, str] = {}
+        for _, outcome in ordered:
+            for family, text in zip(outcome.families, outcome.texts, strict=True):
+                first = families.setdefault(family.name, family)
+                if first is family:
+                    texts[family.name] = text
+                else:
+                    families[family.name] = joined = self._joined(first, family)
+                    texts[family.name] = write(joined)
+        return texts.values()
 
-    def _joined(self, name: str, first: Metric, second: Metric) -> Metric:
+    def _joined(self, first: Metric, second: Metric) -> Metric:
         joined = Metric(first.name, first.documentation, first.type)
-        joined.samples = list(first.samples)
+        joined.others = first.samples
         if first.type == second.type:
-            there = {(s.name, frozenset(s.labels.items())) for s in first.samples}
-            joined.samples += [
-                s for s in second.samples if (s.name, frozenset(s.labels.items())) not in there
+            there = {(sample.name, frozenset(sample.labels.items())) for sample in joined.others}
+            joined.others += [
+                sample
+                for sample in second.samples
+                if (sample.name, frozenset(sample.labels.items())) not in there
             ]
-        if len(joined.samples) < len(first.samples) + len(second.samples) and (
-            name not in self._clashes
-        ):
-            self._clashes.add(name)
-            log.warning("metric %s comes twice: series of the second one are left out", name)
+        if len(joined) < len(first) + len(second) and first.name not in self._clashes:
+            self._clashes.add(first.name)
+            log.warning("metric %s comes twice: series of the second are left out", first.name)
         return joined
 
     def _own(self, ordered: Sequence[tuple[Guard, Outcome]]) -> Iterator[Metric]:
@@ -98,11 +97,9 @@ class Scraper:
         dropped = CounterMetricFamily(
             "gnomon_scrape_dropped_series_total",
             "Series left out because their family is over the limit or cannot be written.",
+            labels=_LABELS,
         )
-        dropped.samples = [
-            Sample("gnomon_scrape_dropped_series_total", guard.labels, guard.dropped_total)
-            for guard, _ in own
-        ]
+        dropped.rows = [((guard.name,), guard.dropped_total) for guard, _ in own]
         yield dropped
         node = [(guard, outcome) for guard, outcome in ordered if guard.name in self._node]
         yield _gauge(
@@ -116,14 +113,12 @@ class Scraper:
             ((guard, outcome.duration) for guard, outcome in node),
         )
         yield from version.families()
-        yield from self._process.collect()
 
 
 def _gauge(
     name: str, documentation: str, values: Iterable[tuple[Guard, float]]
 ) -> GaugeMetricFamily:
     """Return a gauge by collector."""
-    family = GaugeMetricFamily(name, documentation)
-    # add_metric would make a new dictionary of labels for each of some 200 samples.
-    family.samples = [Sample(name, guard.labels, value) for guard, value in values]
+    family = GaugeMetricFamily(name, documentation, labels=_LABELS)
+    family.rows = [((guard.name,), value) for guard, value in values]
     return family

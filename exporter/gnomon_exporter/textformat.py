@@ -7,7 +7,7 @@ half a line for a whole one. A drop-in for node_exporter must do neither.
 import re
 from dataclasses import dataclass, field
 
-from prometheus_client.samples import Sample
+from gnomon_exporter.families import Sample
 
 # Quantifiers are possessive (++): a name must not give its last letter away as a value, and a
 # megabyte must not be tried from every letter.

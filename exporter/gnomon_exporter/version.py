@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version as installed
 
-from prometheus_client.core import GaugeMetricFamily
+from gnomon_exporter.families import GaugeMetricFamily
 
 
 @cache

@@ -8,11 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from prometheus_client.core import GaugeMetricFamily
-
 from gnomon_exporter.__main__ import main
 from gnomon_exporter.collectors import COLLECTORS
 from gnomon_exporter.collectors.filesystem import FilesystemCollector
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.registry import Entry
 

@@ -5,11 +5,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from prometheus_client import Metric
-
 from gnomon_exporter.collector import NoData
 from gnomon_exporter.collectors import COLLECTORS
-from gnomon_exporter.exposition import type_name
+from gnomon_exporter.families import Metric
 from gnomon_exporter.guard import Guard
 from gnomon_exporter.options import summary
 from gnomon_exporter.paths import Paths
@@ -42,7 +40,7 @@ def _sections() -> Iterator[str]:
         families = {}
         for host in _HOSTS:
             for family in _families(name, Paths(str(host))):
-                families.setdefault(type_name(family), family)
+                families.setdefault(family.name, family)
         yield _table(families.values())
     yield "## The exporter itself\n"
     yield _table(_own())
@@ -51,7 +49,7 @@ def _sections() -> Iterator[str]:
 def _families(name: str, paths: Paths) -> Iterator[Metric]:
     try:
         for family in COLLECTORS[name].factory(paths).collect():
-            if family.samples:
+            if len(family):
                 yield family
     except (NoData, OSError):
         return  # this host has none, or a part of it is not recorded
@@ -66,21 +64,18 @@ class _One:
 
 def _own() -> Iterable[Metric]:
     guard = Guard("one", _One(), timeout=5, cap=1)
-    return Scraper({"one": guard}, ["one"]).scrape(None, time.monotonic() + 5)
+    outcome = guard.finish(guard.begin(), time.monotonic() + 5)
+    return Scraper({"one": guard}, ["one"])._own([(guard, outcome)])
 
 
 def _table(families: Iterable[Metric]) -> str:
     rows = [
-        f"| `{type_name(family)}` | {_type(family)} | {_labels(family)} | {family.documentation} |"
-        for family in sorted(families, key=type_name)
+        f"| `{family.name}` | {family.type} | {_labels(family)} | {family.documentation} |"
+        for family in sorted(families, key=lambda family: family.name)
     ]
     if not rows:
         return "Nothing on the recorded hosts.\n"
     return "\n".join(["| family | type | labels | what |", "|---|---|---|---|", *rows, ""])
-
-
-def _type(family: Metric) -> str:
-    return {"unknown": "untyped"}.get(family.type, family.type)
 
 
 def _labels(family: Metric) -> str:

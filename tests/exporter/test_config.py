@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from prometheus_client.core import GaugeMetricFamily
 
 from gnomon_exporter.config import COMMAND_LINE, Config, as_text, read
 from gnomon_exporter.exporter import Exporter
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.options import parse
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.registry import Entry

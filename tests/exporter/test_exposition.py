@@ -3,11 +3,15 @@
 import math
 
 import pytest
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from gnomon_exporter.exposition import LABEL_VALUE_LIMIT, check, render
+from gnomon_exporter.exposition import LABEL_VALUE_LIMIT, render, write
+from gnomon_exporter.families import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+    UntypedMetricFamily,
+)
 
 
 def _labelled(value):
@@ -94,11 +98,13 @@ def test_counters_keep_their_name_to_the_letter():
 
 
 def test_untyped_and_histogram():
-    """What OpenMetrics calls unknown is untyped; a histogram keeps its parts under one header."""
-    unknown = Metric("u", "U.", "unknown")
-    unknown.add_sample("u", {}, 1)
-    histogram = HistogramMetricFamily("h", "H.", buckets=[("0.5", 1), ("+Inf", 2)], sum_value=3)
-    page = render([unknown, histogram]).decode()
+    """Untyped stays untyped; a histogram keeps its parts under one header."""
+    histogram = Metric("h", "H.", "histogram")
+    histogram.add_sample("h_bucket", {"le": "0.5"}, 1)
+    histogram.add_sample("h_bucket", {"le": "+Inf"}, 2)
+    histogram.add_sample("h_count", {}, 2)
+    histogram.add_sample("h_sum", {}, 3)
+    page = render([UntypedMetricFamily("u", "U.", 1), histogram]).decode()
     assert "# TYPE u untyped\n" in page
     assert page.endswith(
         '# TYPE h histogram\nh_bucket{le="0.5"} 1\nh_bucket{le="+Inf"} 2\nh_count 2\nh_sum 3\n'
@@ -108,7 +114,7 @@ def test_untyped_and_histogram():
 def test_a_timestamp_is_written_in_milliseconds():
     """A sample's own time goes out as the format wants it."""
     family = GaugeMetricFamily("t", "T.")
-    family.add_metric([], 1, timestamp=1.5)
+    family.add_sample("t", {}, 1, 1.5)
     assert render([family]).endswith(b"t 1 1500\n")
 
 
@@ -118,13 +124,13 @@ def test_a_family_without_samples_has_no_header():
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "a\n", "a-b", "ä"])
-def test_check_refuses_names_that_classic_text_cannot_hold(name):
+def test_refuses_names_that_classic_text_cannot_hold(name):
     """A bad name is found before anything is written."""
     family = GaugeMetricFamily("ok", "Ok.")
     family.add_sample(name, {}, 1)
     with pytest.raises(ValueError, match="not a metric name"):
-        check(family)
+        write(family)
     family = GaugeMetricFamily("ok", "Ok.")
     family.add_sample("ok", {name: "x"}, 1)
     with pytest.raises(ValueError, match="not a label name"):
-        check(family)
+        write(family)

@@ -6,10 +6,9 @@ import time
 from collections.abc import Callable, Iterable
 
 import pytest
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.guard import Guard
 from gnomon_exporter.helpers import Helpers
 
@@ -208,8 +207,8 @@ def test_slow_flood_is_stopped_at_its_timeout():
         time.sleep(0.01)
 
 
-def test_name_that_cannot_be_written_costs_only_its_family():
-    """A bad metric or label name is left out, counted and reported; the rest stays."""
+def test_what_cannot_be_written_costs_only_its_family():
+    """A bad name, label or value is left out, counted and reported; the rest stays."""
 
     def script():
         family = GaugeMetricFamily("ok", "Ok.")
@@ -218,13 +217,20 @@ def test_name_that_cannot_be_written_costs_only_its_family():
         family = GaugeMetricFamily("label", "Label.")
         family.add_sample("label", {'x="': "y"}, 1)
         yield family
+        yield GaugeMetricFamily("valueless", "Valueless.", "1")
+        family = GaugeMetricFamily("numbered", "Numbered.", labels=["cpu"])
+        family.add_metric([0], 1)
+        yield family
+        family = GaugeMetricFamily("short", "Short.", labels=["a", "b"])
+        family.add_metric(["a"], 1)
+        yield family
         yield from _one()
 
     guarded = _guard(script)
     outcome = _run(guarded)
     assert [family.name for family in outcome.families] == ["one"]
     assert outcome.success is False
-    assert guarded.dropped_total == 2
+    assert guarded.dropped_total == 5
 
 
 def test_logs_changes_of_state_only(caplog):

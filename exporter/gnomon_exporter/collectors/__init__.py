@@ -34,6 +34,7 @@ from gnomon_exporter.collectors.nvme import NvmeCollector
 from gnomon_exporter.collectors.os import OsCollector
 from gnomon_exporter.collectors.powersupplyclass import PowersupplyclassCollector
 from gnomon_exporter.collectors.pressure import PressureCollector
+from gnomon_exporter.collectors.process import ProcessCollector
 from gnomon_exporter.collectors.rapl import RaplCollector
 from gnomon_exporter.collectors.redis import RedisCollector
 from gnomon_exporter.collectors.schedstat import SchedstatCollector
@@ -87,6 +88,7 @@ COLLECTORS: dict[str, Entry] = {
     "os": Entry(OsCollector),
     "powersupplyclass": Entry(PowersupplyclassCollector, threaded=True),
     "pressure": Entry(PressureCollector),
+    "process": Entry(ProcessCollector, node=False),
     "rapl": Entry(RaplCollector),
     "redis": Entry(RedisCollector, threaded=True, default=False, node=False),
     "schedstat": Entry(SchedstatCollector),

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute, read
 

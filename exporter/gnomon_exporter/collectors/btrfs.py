@@ -3,10 +3,8 @@
 import os
 from collections.abc import Callable, Iterator
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
 from gnomon_exporter.btrfs_devices import ERROR_TYPES, Device, devices
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.mountinfo import MountTable
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.patience import Patience
@@ -135,8 +133,7 @@ class _Page:
             self._add_device(self._device_errors, uuid, errors, type=kind, **labels)
 
     def _add_device(self, family: Metric, uuid: str, value: int, **labels: str) -> None:
-        suffix = "_total" if family.type == "counter" else ""
-        family.add_sample(family.name + suffix, {"uuid": uuid, **labels}, value)
+        family.add_sample(family.name, {"uuid": uuid, **labels}, value)
 
 
 def _directories(path: str) -> list[str]:
@@ -159,4 +156,4 @@ def _gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
 
 
 def _counter(name: str, text: str, labels: tuple[str, ...]) -> CounterMetricFamily:
-    return CounterMetricFamily(f"node_btrfs_{name}", text, labels=labels)
+    return CounterMetricFamily(f"node_btrfs_{name}_total", text, labels=labels)

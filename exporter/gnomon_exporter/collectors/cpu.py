@@ -6,9 +6,7 @@ From /proc/stat and /sys/devices/system/cpu; with ``info`` from /proc/cpuinfo to
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.filters import compiled
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute, attribute_int, numbers, read

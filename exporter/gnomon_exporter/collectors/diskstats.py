@@ -4,9 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.filters import NameFilter
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute, fields, read
@@ -164,8 +162,9 @@ class DiskstatsCollector:
 
 
 def _column(name: str, text: str) -> CounterMetricFamily | GaugeMetricFamily:
-    family = GaugeMetricFamily if name == "io_now" else CounterMetricFamily
-    return family(f"node_disk_{name}", text, labels=("device",))
+    if name == "io_now":
+        return GaugeMetricFamily(f"node_disk_{name}", text, labels=("device",))
+    return CounterMetricFamily(f"node_disk_{name}_total", text, labels=("device",))
 
 
 def _udev_info(name: str, text: str, labels: dict[str, str]) -> GaugeMetricFamily:

@@ -3,9 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, Metric
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute, attribute_int
 

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute
 
@@ -61,7 +60,9 @@ class FibrechannelCollector:
             info.add_metric((host, *(self._text(host, name) for name in _INFO)), 1)
         yield info
         for file, name, text in _COUNTERS:
-            family = CounterMetricFamily(f"node_fibrechannel_{name}", text, labels=("fc_host",))
+            family = CounterMetricFamily(
+                f"node_fibrechannel_{name}_total", text, labels=("fc_host",)
+            )
             for host in hosts:
                 if (value := self._count(host, file)) is not None:
                     family.add_metric((host,), value)

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily
-
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read_value
 

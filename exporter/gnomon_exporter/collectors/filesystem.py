@@ -4,8 +4,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily
-
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.filters import NameFilter
 from gnomon_exporter.mountinfo import Mount, MountTable
 from gnomon_exporter.paths import Paths

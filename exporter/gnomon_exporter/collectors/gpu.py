@@ -6,11 +6,9 @@ import weakref
 from collections.abc import Iterator
 from functools import partial
 
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
-
 from gnomon_exporter import gpu_mig, gpu_processes, gpu_readings, nvml
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.gpu_dcgm import PCIE_REPLAYS, Aliases
 from gnomon_exporter.gpu_events import XidWatch
 from gnomon_exporter.gpu_mig import Instances, Mig

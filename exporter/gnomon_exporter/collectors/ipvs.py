@@ -3,9 +3,8 @@
 import socket
 from collections.abc import Iterator, Mapping
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import fields
 

@@ -10,9 +10,8 @@ and looks for keys on servers, which statistics have no use for.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from prometheus_client import Metric
-
 from gnomon_exporter.client_connection import ANSWER_LIMIT, ClientConnection, parse_address
+from gnomon_exporter.families import Metric
 from gnomon_exporter.paths import Paths
 
 _COMMANDS = ("stats", "stats slabs", "stats items", "stats settings")

@@ -3,9 +3,8 @@
 import os
 from collections.abc import Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.filters import compiled
 from gnomon_exporter.held import HeldAttributes
 from gnomon_exporter.paths import Paths

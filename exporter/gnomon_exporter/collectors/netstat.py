@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prometheus_client.core import UntypedMetricFamily
-
+from gnomon_exporter.families import UntypedMetricFamily
 from gnomon_exporter.filters import compiled
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily
-
 from gnomon_exporter import sunrpc
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily
 from gnomon_exporter.paths import Paths
 
 # In the order of NFSPROC4_CLNT_* in the kernel's include/linux/nfs4.h; node_exporter 1.11 has

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
 from gnomon_exporter import sunrpc
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 
 # Not reported by node_exporter, so not here either: the procedure Null, PutPubFH, PutRootFH.

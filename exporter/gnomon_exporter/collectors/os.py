@@ -4,9 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from prometheus_client.core import GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read
 

@@ -8,9 +8,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.filters import NameFilter
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.patience import Patience

@@ -5,9 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute, read_value
 

@@ -9,10 +9,9 @@ business of gnomon_scrape_collector_*.
 import time
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import Metric
-
 from gnomon_exporter import redis_streams
 from gnomon_exporter.client_connection import Tls, parse_address
+from gnomon_exporter.families import Metric
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read
 from gnomon_exporter.redis_info import (

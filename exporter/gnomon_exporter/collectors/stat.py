@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read
 

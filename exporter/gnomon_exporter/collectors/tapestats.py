@@ -4,9 +4,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.filters import compiled
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute_int
@@ -53,7 +52,7 @@ class TapestatsCollector:
                 now.add_metric((drive,), value)
         yield now
         for file, name, divisor, text in _COUNTERS:
-            family = CounterMetricFamily(f"node_tape_{name}", text, labels=("device",))
+            family = CounterMetricFamily(f"node_tape_{name}_total", text, labels=("device",))
             for drive in drives:
                 if (value := attribute_int(f"{self._path}/{drive}/stats/{file}")) is not None:
                     family.add_metric((drive,), value if divisor == 1 else value / divisor)

@@ -8,9 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
-
+from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.textformat import Family, parse
 
@@ -175,7 +173,7 @@ class _Merged:
         for family in self._families.values():
             text = family.help if family.help is not None else f"From {self._origin[family.name]}."
             metric = Metric(family.name, text, family.kind or "untyped")
-            metric.samples = list(family.samples)
+            metric.others = list(family.samples)
             yield metric
 
     def _add(self, family: Family, path: str) -> None:

@@ -5,10 +5,8 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 
-from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.paths import Paths
 
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from prometheus_client.core import GaugeMetricFamily
-
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read
 

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 
-from prometheus_client.core import GaugeMetricFamily
-
+from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute
 

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily
-
+from gnomon_exporter.families import CounterMetricFamily
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import fields
 
@@ -99,4 +98,4 @@ class XfsCollector:
 
 
 def _counter(name: str, text: str) -> CounterMetricFamily:
-    return CounterMetricFamily(f"node_xfs_{name}", text, labels=("device",))
+    return CounterMetricFamily(f"node_xfs_{name}_total", text, labels=("device",))

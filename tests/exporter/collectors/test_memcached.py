@@ -12,7 +12,7 @@ import pytest
 import servers
 from caches import memcached_server, say, silent_server
 from gnomon_exporter.collectors.memcached import MemcachedCollector
-from gnomon_exporter.exposition import check, render
+from gnomon_exporter.exposition import render, write
 from gnomon_exporter.paths import Paths
 
 
@@ -24,7 +24,7 @@ class Page:
         self.error = ""
         try:
             for family in collector.collect():
-                check(family)
+                write(family)
                 families.append(family)
         except OSError as error:
             self.error = str(error)

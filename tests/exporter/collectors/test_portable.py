@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from gnomon_exporter.collectors import COLLECTORS, portable
-from gnomon_exporter.exposition import check, type_name
+from gnomon_exporter.exposition import write
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.settings import settings_of
 
@@ -39,8 +39,8 @@ def _read(collector):
     """Return types by name, and values by name and labels."""
     families = list(collector.collect())
     for family in families:
-        check(family)
-    types = {type_name(family): family.type for family in families if family.samples}
+        write(family)
+    types = {family.name: family.type for family in families if len(family)}
     series = [
         ((sample.name, frozenset(sample.labels.items())), sample.value)
         for family in families

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from caches import redis_server, say, silent_server
 from certificates import Authority
 from gnomon_exporter.collectors.redis import RedisCollector, _bound
-from gnomon_exporter.exposition import check, render
+from gnomon_exporter.exposition import render, write
 from gnomon_exporter.paths import Paths
 
 ABSENT = None
@@ -27,7 +27,7 @@ class Page:
         self.error = ""
         try:
             for family in collector.collect():
-                check(family)
+                write(family)
                 families.append(family)
         except OSError as error:
             self.error = str(error)
