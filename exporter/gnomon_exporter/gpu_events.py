@@ -87,10 +87,16 @@ class XidWatch:
         if time.monotonic() < self._not_before:
             return
         self._leave = threading.Event()
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=self._watch, args=(nvml, list(gpus), self._leave), name="gpu events", daemon=True
         )
-        self._thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the process or its cgroup is out of threads
+            self._not_before = time.monotonic() + _PAUSE
+            log.warning("gpu events: %s", error)
+        else:
+            self._thread = thread
 
     def stop(self) -> bool:
         """Ask the thread to leave NVML; return whether it has, which takes it five seconds."""

@@ -592,6 +592,20 @@ def test_driver_without_events(machine):
     assert not gpu_threads()
 
 
+def test_out_of_threads(machine, monkeypatch):
+    """Where no thread can be had the events are not watched; the readings stay."""
+
+    def refuse(_self):
+        raise RuntimeError("can't start new thread")
+
+    two = machine()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        series, error = two.series()
+    assert error is None
+    assert series[f'gnomon_gpu_xid_watched{{uuid="{FIRST}"}}'] == 0
+
+
 def test_dropped_collector_lets_go_of_the_driver(machine):
     """A collector that a new configuration replaces leaves no thread and no open NVML behind."""
     two = machine()
