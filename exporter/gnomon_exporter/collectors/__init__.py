@@ -52,6 +52,7 @@ from gnomon_exporter.collectors.uname import UnameCollector
 from gnomon_exporter.collectors.vmstat import VmstatCollector
 from gnomon_exporter.collectors.watchdog import WatchdogCollector
 from gnomon_exporter.collectors.xfs import XfsCollector
+from gnomon_exporter.collectors.zfs import ZfsCollector
 from gnomon_exporter.registry import Entry
 
 # threaded: touches a file system, a device or a socket, so it may hang and gets a thread.
@@ -106,6 +107,7 @@ COLLECTORS: dict[str, Entry] = {
     "vmstat": Entry(VmstatCollector),
     "watchdog": Entry(WatchdogCollector),
     "xfs": Entry(XfsCollector),
+    "zfs": Entry(ZfsCollector, threaded=True),
 }
 
 if sys.platform != "linux":
