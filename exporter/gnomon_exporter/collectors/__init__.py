@@ -6,6 +6,7 @@ from gnomon_exporter.collectors.arp import ArpCollector
 from gnomon_exporter.collectors.bcache import BcacheCollector
 from gnomon_exporter.collectors.bonding import BondingCollector
 from gnomon_exporter.collectors.btrfs import BtrfsCollector
+from gnomon_exporter.collectors.cgroup import CgroupCollector
 from gnomon_exporter.collectors.conntrack import ConntrackCollector
 from gnomon_exporter.collectors.cpu import CpuCollector
 from gnomon_exporter.collectors.cpufreq import CpufreqCollector
@@ -61,6 +62,7 @@ COLLECTORS: dict[str, Entry] = {
     "bcache": Entry(BcacheCollector),
     "bonding": Entry(BondingCollector),
     "btrfs": Entry(BtrfsCollector),
+    "cgroup": Entry(CgroupCollector, threaded=True, default=False, node=False),
     "conntrack": Entry(ConntrackCollector),
     "cpu": Entry(CpuCollector),
     "cpufreq": Entry(CpufreqCollector, threaded=True),

@@ -61,7 +61,6 @@ def test_reports_the_server(port):
         "memcached_up": 1,
         "memcached_limit_bytes": 64 * 1024 * 1024,
         "memcached_current_items": 2,
-        "memcached_items_total": 3,
         "memcached_items_evicted_total": 0,
         "memcached_max_connections": 1024,
         "memcached_accepting_connections": 1,
@@ -83,6 +82,7 @@ def test_reports_the_server(port):
     }
     assert {name: page.values.get(name) for name in expected} == expected
     assert page.values["memcached_current_bytes"] > 0
+    assert page.values["memcached_items_total"] >= 3
     assert page.values["memcached_current_connections"] >= 1
     assert page.values["memcached_malloced_bytes"] >= 1024 * 1024
     assert abs(page.values["memcached_time_seconds"] - time.time()) < 60
