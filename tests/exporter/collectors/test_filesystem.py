@@ -1,6 +1,10 @@
 """The filesystem collector."""
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -272,6 +276,65 @@ def test_refuses_bad_settings(settings, message):
     """The message begins with the setting."""
     with pytest.raises(ValueError, match=message):
         FilesystemCollector(Paths(), **settings)
+
+
+# Runs in a mount namespace of its own, so that no other program of this machine meets the mount.
+HANGING = """
+import ctypes, json, os, sys, time
+from gnomon_exporter.collectors.filesystem import FilesystemCollector
+from gnomon_exporter.paths import Paths
+
+folder = sys.argv[1]
+server = os.open("/dev/fuse", os.O_RDWR)  # which never answers: the kernel waits for its hello
+options = f"fd={server},rootmode=40000,user_id=0,group_id=0".encode()
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.mount(b"nobody", f"{folder}/point".encode(), b"fuse", 0, options):
+    sys.exit(f"skip: mount: {os.strerror(ctypes.get_errno())}")
+collector = FilesystemCollector(Paths(procfs=folder), mount_timeout=1.0)
+
+def shown():
+    started = time.monotonic()
+    families = {family.name: family for family in collector.collect()}
+    rows = families["node_filesystem_device_error"].rows
+    return json.dumps([time.monotonic() - started < 5, *(labels[-1] for labels, _ in rows)])
+
+print(shown())
+print(shown())
+os.close(server)
+deadline = time.monotonic() + 10
+while "timeout" in (last := shown()) and time.monotonic() < deadline:
+    time.sleep(0.05)
+print(last)
+"""
+
+
+def test_a_mount_that_really_hangs(tmp_path):
+    """The kernel does not return from statvfs(2) on a FUSE mount whose server says nothing.
+
+    When the server is gone, the call returns with an error, and that is what is shown then.
+    """
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse") or not shutil.which("unshare"):
+        pytest.skip("needs root, /dev/fuse and unshare (util-linux)")
+    (tmp_path / "point").mkdir()
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/mountinfo").write_text(
+        f"1 0 0:90 / {tmp_path}/point rw - fuse nobody rw\n2 0 8:1 / / rw - ext4 /dev/root rw\n"
+    )
+    namespace = ["unshare", "--mount", "--propagation", "private"]
+    run = subprocess.run(
+        [*namespace, sys.executable, "-c", HANGING, str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if "skip: " in run.stderr or "unshare" in run.stderr:
+        pytest.skip(f"cannot mount here: {run.stderr.strip()}")
+    assert [json.loads(line) for line in run.stdout.splitlines()] == [
+        [True, "mountpoint timeout", ""],
+        [True, "mountpoint timeout", ""],
+        [True, "transport endpoint is not connected", ""],
+    ]
 
 
 def test_no_mount_table_is_an_error(tmp_path):
