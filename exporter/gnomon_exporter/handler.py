@@ -103,7 +103,8 @@ class Handler(BaseHTTPRequestHandler):
         """Answer what is no request in the same plain words as everything else, and hang up."""
         status = HTTPStatus(code)
         self.close_connection = self.request.unread = True
-        text = f"{status.phrase}: {message or explain or status.description}\n"
+        # The library repeats what it could not read, however long that is.
+        text = f"{status.phrase}: {(message or explain or status.description)[:150]}\n"
         head, body = self._written(Answer(text.encode("utf-8", "replace"), status))
         self.request.send(head + body)
 

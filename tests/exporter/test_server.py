@@ -292,6 +292,8 @@ def test_answers_requests_that_come_together():
         ("GET /metrics HTTP/1.1 x\r\n\r\n", 400),
         ("GET /met rics HTTP/1.1\r\n\r\n", 400),
         ("GET /metrics HTTP/x.y\r\n\r\n", 400),
+        ("GET /metrics HTTP/" + "x" * 9000 + "\r\n\r\n", 400),
+        ("x " * 9000 + "\r\n\r\n", 400),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
         ("GET /" + "x" * 70000 + " HTTP/1.1\r\n\r\n", 414),
         ("GET / HTTP/1.1\r\nX: " + "x" * 70000 + "\r\n\r\n", 431),
