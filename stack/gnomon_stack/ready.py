@@ -9,8 +9,9 @@ from gnomon_stack.parts import EXPORTER, PROMETHEUS, Part
 
 _PAUSE_S = 0.1
 
-# When Prometheus last scraped the exporter with success; its data may be older than this run.
-_FIRST_SAMPLE = 'max(timestamp(up{job="node"} == 1))'
+# When Prometheus last scraped the exporter, if that succeeded; its data may be older than this run.
+# Around anything but a plain selector timestamp() would tell the time of the query.
+_LAST_SAMPLE = 'max(timestamp(up{job="node"}) and up{job="node"} == 1)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def watch(ports: dict[Part, int], running: Callable[[], bool]) -> Iterator[Answe
         answering = {answer.part for answer in news}
         waiting = [part for part in waiting if part not in answering]
         if not sampled and PROMETHEUS not in waiting:
-            last = loopback.value(ports[PROMETHEUS], _FIRST_SAMPLE)
+            last = loopback.value(ports[PROMETHEUS], _LAST_SAMPLE)
             if last is not None and last >= start:
                 sampled = True
                 news.append(Answer(None, _since(start_s)))

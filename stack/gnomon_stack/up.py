@@ -4,6 +4,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -174,13 +175,18 @@ def _show_start(active: dict[Part, int], supervisor: Supervisor, console: Consol
     """Show the addresses as they begin to answer, until the first sample is there."""
     states = dict.fromkeys(active, _STARTING)
     answers = ready.watch(active, lambda: supervisor.runs)
+    sampled = None
     with _shown(table.addresses(active, states), console) as show:
         for answer in answers:
-            if answer and answer.part:
-                states[answer.part] = f"ready after {answer.after_s:.1f} s"
-            elif supervisor.age_s > _SLOW_S:
+            if answer is None and supervisor.age_s <= _SLOW_S:
+                continue
+            if answer is None:
                 for part in [part for part, state in states.items() if state == _STARTING]:
                     states[part] = f"silent for {_SLOW_S:.0f} s: see .stack/log/{part.name}.log"
+            elif answer.part is None:
+                sampled = answer
+            else:
+                states[answer.part] = f"ready after {answer.after_s:.1f} s"
             show(table.addresses(active, states))
             if _STARTING not in states.values():
                 break
@@ -188,7 +194,7 @@ def _show_start(active: dict[Part, int], supervisor: Supervisor, console: Consol
         return
     say = _teller(console)
     say("Ctrl-C or `make down` stops all of it. Logs and data: .stack/")
-    for answer in answers:
+    for answer in chain([sampled], answers):
         if answer and answer.part:
             say(f"{answer.part.name} is ready after {answer.after_s:.1f} s.")
         elif answer:
