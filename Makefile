@@ -13,6 +13,8 @@ help:  ## Show this list.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[exporter,stack,dev]'
+	@# What is installed from a checkout is not compiled by pip, and compiling takes memory at run time.
+	@$(BIN)/python -m compileall -q exporter instrumentation stack
 	@touch $@
 
 up: $(VENV)/installed  ## Run the stack on this machine until Ctrl-C; prepares all it needs.

@@ -6,13 +6,13 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
+from gnomon_exporter import __version__, webconfig
 from gnomon_exporter.collectors import COLLECTORS
 from gnomon_exporter.exporter import Exporter
 from gnomon_exporter.options import parse
 from gnomon_exporter.registry import Entry
 from gnomon_exporter.server import Server
 from gnomon_exporter.strict_yaml import ConfigError
-from gnomon_exporter.version import version
 
 log = logging.getLogger("gnomon_exporter")
 
@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None, registry: Mapping[str, Entry] =
     try:
         exporter = Exporter(options, registry)
         if given["command"] == "check-config":
+            if given["web.config.file"]:
+                webconfig.read(given["web.config.file"])
             print(_check(exporter), end="")  # noqa: T201
             return 0
         server = Server(
@@ -42,13 +44,18 @@ def main(arguments: Sequence[str] | None = None, registry: Mapping[str, Entry] =
             address=given["web.listen_address"],
             web_config=given["web.config.file"],
             max_scrapes=given["web.max_requests"],
+            notes=exporter.notes,
         )
+        exporter.web_problem = lambda: server.web.problem
     except ConfigError as error:
         print(f"gnomon-exporter: {error}", file=sys.stderr)  # noqa: T201
         return 2
     server.start()
     log.info(
-        "gnomon-exporter %s serves %s, %d collectors on", version(), server.url, len(exporter.names)
+        "gnomon-exporter %s serves %s, %d collectors on",
+        __version__,
+        server.url,
+        len(exporter.names),
     )
     while (received := signal.sigwait(_SIGNALS)) == signal.SIGHUP:
         exporter.reload()

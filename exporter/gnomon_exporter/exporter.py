@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gnomon_exporter import config as configuration
@@ -45,8 +45,10 @@ class Exporter:
         self._helpers = Helpers()
         self._reloading = threading.Lock()
         self._running = self._started({}, Config({}))
-        self._reload_ok = True
-        self._reloaded = time.time()
+        self._reload_problem: str | None = None
+        self._reloaded = round(time.time(), 3)
+        #: Why the web config file on disk is not in force, None when it is; the server knows.
+        self.web_problem: Callable[[], str | None] = lambda: None
 
     def reload(self) -> None:
         """Read the configuration again; a bad one is logged and changes nothing.
@@ -58,10 +60,10 @@ class Exporter:
             try:
                 self._running = self._started(before.scraper.guards, before.config)
             except ConfigError as error:
-                self._reload_ok = False
+                self._reload_problem = str(error)
                 log.error("configuration not reloaded, the old one stays: %s", error)  # noqa: TRY400
             else:
-                self._reload_ok, self._reloaded = True, time.time()
+                self._reload_problem, self._reloaded = None, round(time.time(), 3)
                 log.info("configuration reloaded, %d collectors on", len(self.names))
 
     @property
@@ -125,16 +127,27 @@ class Exporter:
             cap=config.series_limit,
         )
 
+    def notes(self) -> Sequence[str]:
+        """Return what whoever looks at the exporter ought to know, in sentences."""
+        if self._reload_problem is None:
+            return []
+        return [f"The configuration on disk is not in force. {self._reload_problem}"]
+
     def _reloads(self) -> Sequence[GaugeMetricFamily]:
         return (
             GaugeMetricFamily(
                 "gnomon_exporter_config_last_reload_successful",
                 "1 if the configuration was good when it was last read.",
-                int(self._reload_ok),
+                int(self._reload_problem is None),
             ),
             GaugeMetricFamily(
                 "gnomon_exporter_config_last_reload_success_timestamp_seconds",
                 "Unix time when the configuration in force was read.",
                 self._reloaded,
+            ),
+            GaugeMetricFamily(
+                "gnomon_exporter_web_config_last_reload_successful",
+                "1 if the web config file was good when it was last read, or there is none.",
+                int(self.web_problem() is None),
             ),
         )

@@ -18,7 +18,8 @@ _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 # Names repeat from scrape to scrape, so what follows from them is made once. The bound is for a
 # flood of ever new ones.
-_remembered = lru_cache(maxsize=4096)
+_REMEMBERED = 4096
+_remembered = lru_cache(maxsize=_REMEMBERED)
 
 
 class _Form(NamedTuple):
@@ -39,18 +40,20 @@ def write(family: Metric) -> str:
     header, line = _form(family.name, family.documentation, family.type, tuple(family.labels))
     lines = [header]
     add = lines.append
+    known = _known.get
     if family.labels:
         for values, value in family.rows:
-            add(line % (*[_escaped(text) for text in values], _number(value)))
+            texts = [known(text) or _escaped(text) for text in values]
+            add(line % (*texts, _number(value)))
     else:
         for _, value in family.rows:
             add(line % _number(value))
     for sample in family.others:
+        texts = [known(text) or _escaped(text) for text in sample.labels.values()]
         number = _number(sample.value)
         if sample.timestamp is not None:
             number = f"{number} {int(sample.timestamp * 1000)}"
-        line = _line(sample.name, tuple(sample.labels))
-        add(line % (*[_escaped(text) for text in sample.labels.values()], number))
+        add(_line(sample.name, tuple(sample.labels)) % (*texts, number))
     return "".join(lines)
 
 
@@ -93,11 +96,17 @@ def _number(value: float) -> str:
     return repr(float(value))
 
 
+#: Label values as they are written. They repeat from scrape to scrape.
+_known: dict[str, str] = {}
+
+
 def _escaped(text: str) -> str:
     if len(text) > LABEL_VALUE_LIMIT:
         # Two long values may share their beginning: the checksum keeps their series apart.
         checksum = zlib.crc32(text.encode("utf-8", "surrogatepass"))
-        text = f"{text[:LABEL_VALUE_LIMIT]}…{checksum:08x}"
-    if "\\" in text or '"' in text or "\n" in text:
-        return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-    return text
+        return _escaped(f"{text[: LABEL_VALUE_LIMIT - 9]}…{checksum:08x}")
+    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+    if len(_known) >= _REMEMBERED:
+        _known.clear()
+    _known[text] = escaped
+    return escaped

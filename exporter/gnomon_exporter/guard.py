@@ -16,6 +16,10 @@ from gnomon_exporter.helpers import PAUSE, Helpers
 
 log = logging.getLogger(__name__)
 
+#: Seconds for which a subject that is not there is not looked for again: a machine without it
+#: has a dozen such collectors, and hardware and modules do not come every ten seconds.
+ABSENT = 30.0
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -65,7 +69,8 @@ class Guard:
 
     A scrape calls ``begin``, then ``finish``. While a run is under way, further scrapes share it
     instead of starting another; so a collector that hangs holds one thread, whatever the number
-    of scrapes. Once it is over its timeout, they fail at once instead of waiting.
+    of scrapes. Once it is over its timeout, they fail at once instead of waiting. A subject that
+    is not there is looked for again after ABSENT seconds.
 
     helpers: the threads for a collector that may hang; None runs it in line. In line it cannot
     be interrupted: if it hangs against all expectation, it takes the one scrape that started it
@@ -95,6 +100,7 @@ class Guard:
         self._cap = cap
         self._lock = threading.Lock()
         self._flight: Flight | None = None
+        self._absent: Flight | None = None  # the last run, if it found nothing
 
     def begin(self) -> Flight:
         """Start a run, or join the one under way.
@@ -104,6 +110,8 @@ class Guard:
         with self._lock:
             if self._flight is not None:
                 return self._flight
+            if self._absent is not None and time.monotonic() < self._absent.started + ABSENT:
+                return self._absent
             flight = self._flight = Flight()
         if self._helpers is None:
             self._run(flight)
@@ -145,7 +153,7 @@ class Guard:
             outcome.success, outcome.error = False, f"{type(error).__name__}: {error}"
             if self.last is None or self.last.success is not False:
                 log.debug("collector %s: traceback follows", self.name, exc_info=True)
-        outcome.duration = time.monotonic() - flight.started
+        outcome.duration = round(time.monotonic() - flight.started, 6)
         self._land(flight, outcome)
 
     def _gather(self, outcome: Outcome, until: float) -> None:
@@ -168,6 +176,7 @@ class Guard:
     def _land(self, flight: Flight, outcome: Outcome) -> None:
         with self._lock:
             self._flight = None
+            self._absent = flight if outcome.success is None else None
             self.dropped_total += outcome.dropped
         self._note(outcome)
         flight.land(outcome)  # last, so that who waited finds everything noted
@@ -176,7 +185,7 @@ class Guard:
         """Remember an outcome and log a change of state, not every repetition."""
         with self._lock:
             before, self.last = self.last, outcome
-            self.last_run = time.time()
+            self.last_run = round(time.time(), 3)
             if outcome.success:
                 self.last_success = self.last_run
         if before is not None and before.success == outcome.success:

@@ -14,12 +14,11 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from gnomon_exporter import landing
+from gnomon_exporter import __version__, landing
 from gnomon_exporter.connection import HEAD_LIMIT, Connection
 from gnomon_exporter.encoding import accepts_gzip
 from gnomon_exporter.exposition import CONTENT_TYPE
 from gnomon_exporter.passwords import Busy
-from gnomon_exporter.version import version
 
 if TYPE_CHECKING:
     from gnomon_exporter.server import Server
@@ -171,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
         notes = list(server.notes())
         if server.web.problem:
             notes.append(f"The web configuration on disk is not in force. {server.web.problem}")
-        html = landing.page(server.page.states(), version=version(), notes=notes, now=time.time())
+        html = landing.page(server.page.states(), version=__version__, notes=notes, now=time.time())
         return Answer(html, content_type=_HTML, headers=_LANDING_HEADERS)
 
     def _config(self, _query: str, _received: float) -> Answer:

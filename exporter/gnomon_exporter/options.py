@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gnomon_exporter import __version__
 from gnomon_exporter.registry import Entry
 from gnomon_exporter.settings import Setting, number, settings_of
-from gnomon_exporter.version import version
 
 #: Marks a flag that was not given, where None or False would be an answer.
 UNSET = argparse.SUPPRESS
@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str], collectors: Mapping[str, Entry]) -> argparse
     general.add_argument(
         "--version",
         action="version",
-        version=f"gnomon-exporter {version()}",
+        version=f"gnomon-exporter {__version__}",
         help="show the version",
     )
     general.add_argument(

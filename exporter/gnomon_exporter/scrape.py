@@ -6,13 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from gnomon_exporter import version
 from gnomon_exporter.exposition import encode, write
-from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
+from gnomon_exporter.families import Metric
 from gnomon_exporter.guard import Guard, Outcome
 from gnomon_exporter.helpers import PAUSE
 
 log = logging.getLogger(__name__)
-
-_LABELS = ("collector",)
 
 
 class Scraper:
@@ -41,7 +39,13 @@ class Scraper:
         flights += [(guard, guard.begin()) for guard in chosen if not guard.threaded]
         outcomes = {guard.name: guard.finish(flight, deadline) for guard, flight in flights}
         ordered = [(guard, outcomes[guard.name]) for guard in chosen]
-        return encode([*self._one_each(ordered), *map(write, self._own(ordered))])
+        return encode(
+            [
+                *self._one_each(ordered),
+                *runs(ordered, self._node),
+                *map(write, version.families()),
+            ]
+        )
 
     def _one_each(self, ordered: Sequence[tuple[Guard, Outcome]]) -> Iterable[str]:
         """Return the text of each name's family, for a second HELP line would spoil the page.
@@ -76,49 +80,55 @@ class Scraper:
             log.warning("metric %s comes twice: series of the second are left out", first.name)
         return joined
 
-    def _own(self, ordered: Sequence[tuple[Guard, Outcome]]) -> Iterator[Metric]:
-        """Yield what is known about this scrape and about the exporter itself."""
-        own = [(guard, outcome) for guard, outcome in ordered if outcome.success is not None]
-        yield _gauge(
-            "gnomon_scrape_collector_success",
-            "1 if the collector's last run succeeded.",
-            ((guard, int(outcome.success is True)) for guard, outcome in own),
-        )
-        yield _gauge(
-            "gnomon_scrape_collector_duration_seconds",
-            "Duration of the collector's run.",
-            ((guard, outcome.duration) for guard, outcome in own),
-        )
-        yield _gauge(
-            "gnomon_scrape_collector_last_success_timestamp_seconds",
-            "Unix time of the collector's last successful run.",
-            ((guard, guard.last_success) for guard, _ in own if guard.last_success is not None),
-        )
-        dropped = CounterMetricFamily(
-            "gnomon_scrape_dropped_series_total",
-            "Series left out because their family is over the limit or cannot be written.",
-            labels=_LABELS,
-        )
-        dropped.rows = [((guard.name,), guard.dropped_total) for guard, _ in own]
-        yield dropped
-        node = [(guard, outcome) for guard, outcome in ordered if guard.name in self._node]
-        yield _gauge(
-            "node_scrape_collector_success",
-            "1 if the collector succeeded, 0 if it failed or found nothing.",
-            ((guard, int(outcome.success is True)) for guard, outcome in node),
-        )
-        yield _gauge(
-            "node_scrape_collector_duration_seconds",
-            "Duration of the collector's run.",
-            ((guard, outcome.duration) for guard, outcome in node),
-        )
-        yield from version.families()
+
+def runs(ordered: Sequence[tuple[Guard, Outcome]], node: Collection[str] = ()) -> Iterator[str]:
+    """Yield the text of the families about the runs themselves, one series for each collector.
+
+    They are up to half of a page's series: written as what they are, lines with one label that
+    needs no escaping, they cost a third of what families would.
+    """
+    own = [(guard, outcome) for guard, outcome in ordered if outcome.success is not None]
+    yield _family(
+        "gnomon_scrape_collector_success",
+        "gauge",
+        "1 if the collector's last run succeeded, 0 if it failed.",
+        [(guard.name, int(outcome.success is True)) for guard, outcome in own],
+    )
+    yield _family(
+        "gnomon_scrape_collector_duration_seconds",
+        "gauge",
+        "Duration of the collector's last run.",
+        [(guard.name, outcome.duration) for guard, outcome in own],
+    )
+    yield _family(
+        "gnomon_scrape_collector_last_success_timestamp_seconds",
+        "gauge",
+        "Unix time of the collector's last successful run.",
+        [(guard.name, guard.last_success) for guard, _ in own if guard.last_success is not None],
+    )
+    yield _family(
+        "gnomon_scrape_dropped_series_total",
+        "counter",
+        "Series left out because their family is over the limit or cannot be written.",
+        [(guard.name, guard.dropped_total) for guard, _ in own],
+    )
+    known = [(guard.name, outcome) for guard, outcome in ordered if guard.name in node]
+    yield _family(
+        "node_scrape_collector_success",
+        "gauge",
+        "1 if the collector succeeded, 0 if it failed or found nothing.",
+        [(name, int(outcome.success is True)) for name, outcome in known],
+    )
+    yield _family(
+        "node_scrape_collector_duration_seconds",
+        "gauge",
+        "Duration of the collector's last run.",
+        [(name, outcome.duration) for name, outcome in known],
+    )
 
 
-def _gauge(
-    name: str, documentation: str, values: Iterable[tuple[Guard, float]]
-) -> GaugeMetricFamily:
-    """Return a gauge by collector."""
-    family = GaugeMetricFamily(name, documentation, labels=_LABELS)
-    family.rows = [((guard.name,), value) for guard, value in values]
-    return family
+def _family(name: str, kind: str, documentation: str, values: Sequence[tuple[str, float]]) -> str:
+    if not values:
+        return ""
+    lines = [f'{name}{{collector="{collector}"}} {value}\n' for collector, value in values]
+    return f"# HELP {name} {documentation}\n# TYPE {name} {kind}\n{''.join(lines)}"

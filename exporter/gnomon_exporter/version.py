@@ -3,15 +3,9 @@
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import version as installed
 
+from gnomon_exporter import __version__
 from gnomon_exporter.families import GaugeMetricFamily
-
-
-@cache
-def version() -> str:
-    """Return the version of the installed distribution."""
-    return installed("gnomon")
 
 
 @cache
@@ -26,7 +20,7 @@ def families() -> Iterator[GaugeMetricFamily]:
         "Always 1; the labels tell the version of gnomon-exporter and of its interpreter.",
         labels=["version", "python"],
     )
-    own.add_metric([version(), _python()], 1)
+    own.add_metric([__version__, _python()], 1)
     yield own
     # Dashboards made for node_exporter list hosts by this series. Nothing of Go is in here, so
     # those labels are empty: Prometheus treats an empty label as one that is not there.
@@ -35,5 +29,5 @@ def families() -> Iterator[GaugeMetricFamily]:
         "Always 1; gnomon-exporter's build under the name that node_exporter's dashboards query.",
         labels=["branch", "goarch", "goos", "goversion", "revision", "tags", "version"],
     )
-    node.add_metric(["", "", "", "", "", "gnomon", version()], 1)
+    node.add_metric(["", "", "", "", "", "gnomon", __version__], 1)
     yield node

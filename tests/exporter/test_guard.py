@@ -79,6 +79,27 @@ def test_no_data_is_neither_success_nor_failure():
     assert guarded.last_success is None
 
 
+def test_what_is_absent_is_looked_for_again_later(monkeypatch):
+    """A subject that is not there costs one run in ABSENT seconds, and is found when it comes."""
+    there = False
+
+    def script():
+        if not there:
+            raise NoData("no such device")
+        yield from _one()
+
+    guarded = _guard(script)
+    for _ in range(10):
+        assert _run(guarded).success is None
+    assert guarded.collector.runs == 1
+    there = True
+    monkeypatch.setattr("gnomon_exporter.guard.ABSENT", 0.0)
+    assert _run(guarded).success is True
+    monkeypatch.undo()
+    assert _run(guarded).success is True
+    assert guarded.collector.runs == 3
+
+
 def test_hang_holds_one_thread_and_fails_later_scrapes_at_once():
     """However often it is asked, a stuck collector has one thread, and stays quick to refuse."""
     release = threading.Event()

@@ -52,6 +52,15 @@ def test_check_config_prints_what_would_run(tmp_path):
     assert "  loadavg:\n    timeout: 5s\n" in checked.stdout
 
 
+def test_check_config_reads_the_web_config_file_too(tmp_path):
+    """A web config file that could not be used is found before anything runs."""
+    file = tmp_path / "web.yml"
+    file.write_text("basic_auth_user: {}")
+    checked = _run("check-config", f"--web.config.file={file}")
+    assert checked.returncode == 2
+    assert "did you mean basic_auth_users?" in checked.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
