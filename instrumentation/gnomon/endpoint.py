@@ -1,0 +1,131 @@
+"""The page of metrics that an instrumented application serves."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+from prometheus_client.exposition import choose_encoder
+
+from gnomon import guard
+from gnomon.access import Verdict, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client import Metric
+
+    from gnomon.asgi import Receive, Scope, Send
+
+#: Most scrapes at a time; Prometheus makes one.
+LIMIT = 8
+
+_REFUSALS = {
+    Verdict.FORBIDDEN: (
+        403,
+        b"The page of metrics answers loopback and private networks, but not through a proxy.\n"
+        b"To read it from elsewhere, set GNOMON_METRICS_TOKEN and send it as a bearer token.\n",
+    ),
+    Verdict.WRONG_TOKEN: (401, b"This needs the bearer token of GNOMON_METRICS_TOKEN.\n"),
+}
+
+
+class Page:
+    """What prometheus-client's writers take for a registry: families gathered beforehand."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = list(families)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the families."""
+        return self._families
+
+
+class Endpoint:
+    """Answers one path with the metrics; see ``gnomon.instrument`` for who may read them.
+
+    gather: returns the families, in a thread of its own, for a collector may take its time.
+    """
+
+    def __init__(
+        self, path: str, token: str | None, gather: Callable[[], Iterable[Metric]]
+    ) -> None:
+        self._path = path
+        self._token = token
+        self._gather = gather
+        self._running = 0
+
+    def is_at(self, scope: Scope, path: str) -> bool:
+        """Whether a request is for this page. path: the scope's."""
+        if path == self._path:
+            return True
+        # Servers put what --root-path says before the path.
+        return path.endswith(self._path) and path == scope.get("root_path", "") + self._path
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await _answer(send, 405, b"The page of metrics is read by GET.\n", (b"allow", b"GET"))
+            return
+        headers = list(scope["headers"])
+        decision = verdict(scope.get("client"), headers, self._token)
+        if decision is not Verdict.GRANTED:
+            status, why = _REFUSALS[decision]
+            extra = [(b"www-authenticate", b"Bearer")] if status == 401 else []
+            await _answer(send, status, why, *extra)
+            return
+        if self._running >= LIMIT:
+            await _answer(send, 503, b"Too many scrapes at a time.\n", (b"retry-after", b"1"))
+            return
+        self._running += 1
+        try:
+            body, media_type, encoding = await self._rendered(headers)
+        except Exception:
+            guard.failed("page of metrics")
+            await _answer(send, 500, b"A collector failed; the application's log has more.\n")
+            return
+        finally:
+            self._running -= 1
+        extra = [(b"content-encoding", encoding)] if encoding else []
+        await _answer(send, 200, body, *extra, media_type=media_type)
+
+    async def _rendered(self, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bytes]:
+        # Not of prometheus-client's needs, but every ASGI framework that is measured brings it.
+        from anyio import CapacityLimiter, to_thread  # noqa: PLC0415
+
+        accept = b",".join(value for name, value in headers if name == b"accept").decode("latin-1")
+        zipped = any(
+            name == b"accept-encoding" and b"gzip" in value.lower() for name, value in headers
+        )
+
+        def render() -> tuple[bytes, bytes, bytes]:
+            encode, media_type = choose_encoder(accept)
+            body = encode(Page(self._gather()))
+            if zipped:
+                return gzip.compress(body, 1), media_type.encode(), b"gzip"
+            return body, media_type.encode(), b""
+
+        # A limiter of its own: the page must be there when the application's threads are all
+        # taken, for that is when it is needed.
+        return await to_thread.run_sync(render, limiter=CapacityLimiter(1), abandon_on_cancel=True)
+
+
+async def _answer(
+    send: Send,
+    status: int,
+    body: bytes,
+    *headers: tuple[bytes, bytes],
+    media_type: bytes = b"text/plain; charset=utf-8",
+) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                (b"content-type", media_type),
+                (b"content-length", str(len(body)).encode()),
+                *headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

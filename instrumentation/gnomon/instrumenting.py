@@ -1,0 +1,164 @@
+"""Put the pass around an application, and take it off again."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from gnomon import instruments
+from gnomon.asgi import Pass
+from gnomon.endpoint import Endpoint
+from gnomon.routes import Routes
+from gnomon.settings import Settings, Tracing, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from starlette.applications import Starlette
+
+log = logging.getLogger("gnomon")
+
+
+class _Instrumented:
+    """One application that is instrumented."""
+
+    def __init__(self, app: Any, chosen: Settings, registry: CollectorRegistry) -> None:
+        self.settings = chosen
+        self.registry = registry
+        self._instruments = instruments.acquire(
+            registry, chosen.service, chosen.service_version, chosen.max_series
+        )
+        self._routes = Routes(app)
+        self._endpoint = (
+            Endpoint(chosen.metrics_path, chosen.metrics_token, registry.collect)
+            if chosen.metrics_path is not None
+            else None
+        )
+        self._pass: Pass | None = None
+        self._active = True
+        self._build: Callable[[], Any] = app.build_middleware_stack
+        app.build_middleware_stack = self._built
+        if app.middleware_stack is not None:  # it has started already
+            app.middleware_stack = self._around(app.middleware_stack)
+
+    def _built(self) -> Any:
+        """Stand in for the application's own ``build_middleware_stack``."""
+        stack = self._build()
+        return self._around(stack) if self._active else stack
+
+    def _around(self, stack: Any) -> Pass:
+        chosen = self.settings
+        self._pass = Pass(
+            stack,
+            instruments=self._instruments,
+            routes=self._routes,
+            endpoint=self._endpoint,
+            exclude=re.compile("|".join(f"(?:{p})" for p in chosen.exclude))
+            if chosen.exclude
+            else None,
+            streams=chosen.streams,
+        )
+        return self._pass
+
+    def undo(self, app: Any) -> None:
+        """Leave the application as if it had never been instrumented."""
+        self._active = False
+        if self._pass is not None:
+            # Another instrumentation may stand around ours: then it stays and lets through.
+            self._pass.enabled = False
+            if app.middleware_stack is self._pass:
+                app.middleware_stack = self._pass.app
+        if app.__dict__.get("build_middleware_stack") == self._built:
+            if getattr(self._build, "__func__", None) is type(app).build_middleware_stack:
+                del app.build_middleware_stack
+            else:
+                app.build_middleware_stack = self._build
+        instruments.release(self.registry)
+
+
+_instrumented: WeakKeyDictionary[Any, _Instrumented] = WeakKeyDictionary()
+
+
+def instrument(
+    app: Starlette,
+    *,
+    service: str | None = None,
+    service_version: str | None = None,
+    registry: CollectorRegistry = REGISTRY,
+    metrics_path: str | None = "/metrics",
+    metrics_token: str | None = None,
+    exclude: Iterable[str] | None = None,
+    streams: Iterable[str] = (),
+    max_series: int = 2000,
+    tracing: Tracing | None = None,
+    sample_ratio: float | None = None,
+) -> None:
+    """Measure every request of a FastAPI or Starlette application.
+
+    May be called before or after routes are added; applications mounted below are measured with
+    it. A second call on the same application changes nothing. Nothing that it does on a request
+    raises into the application.
+
+    service: the service's name; else OTEL_SERVICE_NAME, else ``service.name`` in
+    OTEL_RESOURCE_ATTRIBUTES, else ``unknown_service``.
+    service_version: its version; else ``service.version`` in OTEL_RESOURCE_ATTRIBUTES.
+    registry: where the families are registered; prometheus-client's default one also has what
+    the application itself counts.
+    metrics_path: where the page of metrics is served, None for nowhere. It answers loopback and
+    private networks, and only requests without forwarding headers; all others need the token.
+    metrics_token: the bearer token that grants the page to anyone; else GNOMON_METRICS_TOKEN, or
+    the content of the file that GNOMON_METRICS_TOKEN_FILE names.
+    exclude: regular expressions; a path in which one is found is neither measured nor traced.
+    Else OTEL_PYTHON_FASTAPI_EXCLUDED_URLS or OTEL_PYTHON_EXCLUDED_URLS, separated by commas;
+    else the usual health checks' paths.
+    streams: templates of routes whose responses are streams, for which the time to the first
+    byte counts as duration, besides those that the media type tells (server-sent events and JSON
+    lines).
+    max_series: most label combinations of one family; what is beyond goes into one series whose
+    labels are ``_OVERFLOW``, and is counted in ``gnomon_series_overflow_total``.
+    tracing: ``gnomon`` for its own light server span, ``opentelemetry`` to leave spans to
+    opentelemetry-instrumentation-fastapi, ``off`` for none; else ``gnomon``, unless
+    OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER say otherwise.
+    sample_ratio: share of new traces that are recorded, from 0 to 1; else
+    OTEL_TRACES_SAMPLER_ARG, else 1.
+
+    Raises TypeError if ``app`` is no Starlette application, ValueError for a setting that cannot
+    be right.
+    """
+    if not callable(getattr(app, "build_middleware_stack", None)):
+        raise TypeError(
+            f"gnomon.instrument takes a FastAPI or Starlette application, not {type(app).__name__}:"
+            " call it before the application is wrapped in other middleware"
+        )
+    chosen = settings(
+        service=service,
+        service_version=service_version,
+        metrics_path=metrics_path,
+        metrics_token=metrics_token,
+        exclude=exclude,
+        streams=streams,
+        max_series=max_series,
+        tracing=tracing,
+        sample_ratio=sample_ratio,
+    )
+    present = _instrumented.get(app)
+    if present is not None:
+        if present.settings != chosen or present.registry is not registry:
+            log.warning("gnomon.instrument: the application keeps the settings of the first call")
+        return
+    _instrumented[app] = _Instrumented(app, chosen, registry)
+
+
+def uninstrument(app: Starlette) -> None:
+    """Undo ``instrument``; nothing happens to an application that is not instrumented.
+
+    Requests under way are measured to their end. The families leave the registry with the last
+    application that wrote into them.
+    """
+    present = _instrumented.pop(app, None)
+    if present is not None:
+        present.undo(app)

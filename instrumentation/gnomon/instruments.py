@@ -1,0 +1,71 @@
+"""All families of one registry, whoever of its applications writes into them."""
+
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+from prometheus_client import CollectorRegistry, Metric
+
+from gnomon import families, guard, identity
+from gnomon.families import AnyFamily
+from gnomon.requests import RequestFamilies
+from gnomon.streams import StreamFamilies
+
+_instruments: WeakKeyDictionary[CollectorRegistry, "Instruments"] = WeakKeyDictionary()
+
+
+class Instruments:
+    """The collector behind an instrumented application's page.
+
+    service, service_version: of the first application on the registry. cap: most series of one
+    family, a histogram counted as one.
+    """
+
+    def __init__(self, service: str, service_version: str, cap: int) -> None:
+        self.users = 0
+        self._service = service
+        self._service_version = service_version
+        self.requests = RequestFamilies(cap)
+        self.streams = StreamFamilies(cap)
+
+    def families(self) -> tuple[AnyFamily, ...]:
+        """Return every family with children."""
+        return (*self.requests.families(), *self.streams.families())
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the page's families."""
+        everything = self.families()
+        yield from identity.families(self._service, self._service_version)
+        yield from families.collect(everything)
+        yield families.overflow(everything)
+        yield from guard.families()
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the names, for the registry."""
+        yield from identity.families(self._service, self._service_version)
+        yield from families.describe(self.families())
+        yield families.overflow(())
+        yield from guard.families()
+
+
+def acquire(
+    registry: CollectorRegistry, service: str, service_version: str, cap: int
+) -> Instruments:
+    """Return the registry's instruments, registered, for one more user."""
+    found = _instruments.get(registry)
+    if found is None:
+        found = Instruments(service, service_version, cap)
+        registry.register(found)
+        _instruments[registry] = found
+    found.users += 1
+    return found
+
+
+def release(registry: CollectorRegistry) -> None:
+    """Give instruments back; the last user's families leave the registry."""
+    found = _instruments.get(registry)
+    if found is None:
+        return
+    found.users -= 1
+    if not found.users:
+        del _instruments[registry]
+        registry.unregister(found)
