@@ -36,6 +36,7 @@ from gnomon_exporter.collectors.os import OsCollector
 from gnomon_exporter.collectors.powersupplyclass import PowersupplyclassCollector
 from gnomon_exporter.collectors.pressure import PressureCollector
 from gnomon_exporter.collectors.process import ProcessCollector
+from gnomon_exporter.collectors.processes import ProcessesCollector
 from gnomon_exporter.collectors.rapl import RaplCollector
 from gnomon_exporter.collectors.redis import RedisCollector
 from gnomon_exporter.collectors.schedstat import SchedstatCollector
@@ -92,6 +93,7 @@ COLLECTORS: dict[str, Entry] = {
     "powersupplyclass": Entry(PowersupplyclassCollector, threaded=True),
     "pressure": Entry(PressureCollector),
     "process": Entry(ProcessCollector, node=False),
+    "processes": Entry(ProcessesCollector, threaded=True, default=False, node=False),
     "rapl": Entry(RaplCollector),
     "redis": Entry(RedisCollector, threaded=True, default=False, node=False),
     "schedstat": Entry(SchedstatCollector),
