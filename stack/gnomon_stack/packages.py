@@ -81,22 +81,23 @@ def _run(words: list[str], folder: Path) -> str:
         check=False,
     )
     if done.returncode != 0:
-        raise Trouble(f"{_why(done.stderr)} (from {words[0]})")
+        raise Trouble(_why(words, done.stderr))
     return done.stdout
 
 
-def _why(stderr: str) -> str:
-    """Return the reason in one line, with its remedy where it is known."""
+def _why(words: list[str], stderr: str) -> str:
+    """Return why a command failed in one line, with the remedy where it is known."""
     if "resolv" in stderr or "Could not connect" in stderr or "Unable to connect" in stderr:
         return (
             "the network cannot be reached to fetch the packages: connect, "
             "or put the programs on PATH"
         )
+    if "Unable to locate package" in stderr or "No packages found" in stderr:
+        packages = " and ".join(word for word in words if word in DEBIAN.values())
+        return f"apt knows no package {packages}: put the program on PATH"
     errors = [line for line in stderr.splitlines() if line.startswith(("E:", "dpkg"))]
-    reason = errors[0] if errors else stderr.strip().partition("\n")[0]
-    if "Unable to locate package" in reason or "No packages found" in reason:
-        return f"{reason.removeprefix('E: ')}: put the program on PATH"
-    return reason.removeprefix("E: ") or "failed without a word"
+    reason = errors[0].removeprefix("E: ") if errors else stderr.strip().partition("\n")[0]
+    return f"{words[0]} failed: {reason or 'it does not say why'}"
 
 
 def _put(source: Path, target: Path) -> None:

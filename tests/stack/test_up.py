@@ -161,11 +161,13 @@ def test_a_second_run_is_ready_in_time_and_keeps_its_data(real):
     assert real.run("down").stdout == "Stopped: nothing runs any more.\n"
     assert stack.process.wait(10) == 0
     assert real.processes() == {}
-    start = time.monotonic()
+    start, clock = time.monotonic(), time.time()
     stack = real.start()
     assert time.monotonic() - start < READY_S * MARGIN
-    samples = loopback.value(real.ports["prometheus"], 'count_over_time(up{job="node"}[10m])')
-    assert samples is not None
+    prometheus = real.ports["prometheus"]
+    assert loopback.value(prometheus, 'min_over_time(timestamp(up{job="node"})[1h:1s])') < clock
+    stack.said("First sample of this host")
+    assert loopback.value(prometheus, 'timestamp(up{job="node"})') > clock
     assert real.run("down").returncode == 0
     assert real.left() == {}
 
