@@ -18,6 +18,7 @@ ELSEWHERE = {
     "scrape_duration_seconds": "Prometheus itself, for each target",
     "prometheus_": "Prometheus' own page; test_live.py looks there",
     "alertmanager_": "Alertmanager's own page; test_live.py looks there",
+    "node_zfs_arc_": "ZFS' arcstats; of the recorded host only an excerpt is kept",
     "gnomon_exporter_": "the exporter on itself, not on a host; test_live.py looks there",
 }
 
