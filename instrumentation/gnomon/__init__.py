@@ -1,5 +1,6 @@
 """Instrument a Python application: metrics, traces and the resource use of a piece of work."""
 
 from gnomon.instrumenting import instrument, uninstrument
+from gnomon.websockets import heartbeat_expired, subscribed, unsubscribed
 
-__all__ = ["instrument", "uninstrument"]
+__all__ = ["heartbeat_expired", "instrument", "subscribed", "uninstrument", "unsubscribed"]

@@ -13,6 +13,7 @@ from gnomon.errors import DISCONNECTED, INCOMPLETE, error_type
 from gnomon.requests import METHODS, OTHER
 from gnomon.routes import REMEMBERED
 from gnomon.streams import is_stream
+from gnomon.websockets import CONNECTION, Connection
 
 if TYPE_CHECKING:
     import re
@@ -67,6 +68,9 @@ class Pass:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one connection on."""
         if scope["type"] != "http" or not self.enabled or SEEN in scope:
+            if scope["type"] == "websocket" and self.enabled and SEEN not in scope:
+                await self._websocket(scope, receive, send)
+                return
             await self.app(scope, receive, send)
             return
         path = scope["path"]
@@ -85,6 +89,22 @@ class Pass:
             raise
         if not exchange.finished:
             exchange.finish()
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[SEEN] = True
+        if self._excluded is not None and self._excluded(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        connection = Connection(self.instruments.websockets, self.routes, scope, receive, send)
+        scope[CONNECTION] = connection
+        try:
+            await self.app(scope, connection.receive, connection.send)
+        except BaseException as error:
+            connection.finish(error)
+            raise
+        finally:
+            connection.finish()
+            del scope[CONNECTION]
 
     def level(self, method: str, scheme: str) -> Level:
         """Return the gauge of requests under way with these labels.

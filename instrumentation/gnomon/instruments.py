@@ -9,6 +9,7 @@ from gnomon import families, guard, identity
 from gnomon.families import AnyFamily
 from gnomon.requests import RequestFamilies
 from gnomon.streams import StreamFamilies
+from gnomon.websockets import WebSocketFamilies
 
 _instruments: WeakKeyDictionary[CollectorRegistry, "Instruments"] = WeakKeyDictionary()
 
@@ -26,10 +27,11 @@ class Instruments:
         self._service_version = service_version
         self.requests = RequestFamilies(cap)
         self.streams = StreamFamilies(cap)
+        self.websockets = WebSocketFamilies(cap)
 
     def families(self) -> tuple[AnyFamily, ...]:
         """Return every family with children."""
-        return (*self.requests.families(), *self.streams.families())
+        return (*self.requests.families(), *self.streams.families(), *self.websockets.families())
 
     def collect(self) -> Iterator[Metric]:
         """Yield the page's families."""
