@@ -19,7 +19,7 @@ def with_ports(source: Path, ports: dict[Part, int]) -> Path:
     if all(port == part.default_port for part, port in ports.items()):
         return source
     text = re.sub(
-        rf"\b{re.escape(HOST)}:(\d+)\b",
+        rf"(?<![\d.]){re.escape(HOST)}:(\d+)\b",
         lambda found: f"{HOST}:{moved.get(found[1], found[1])}",
         source.read_text(),
     )

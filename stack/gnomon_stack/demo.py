@@ -74,7 +74,7 @@ def demo_alert(home: Home, say: Callable[[str], None]) -> None:
         try:
             received = stack.enter_context(receiver(address))
         except OSError:
-            who = port_use.holder(address) or "a process that is not yours to see"
+            who = port_use.holder(address)
             raise Trouble(
                 f"port {address}, where Alertmanager sends its alerts, is in use by {who}: "
                 "that is the receiver, and it will be told; the demo needs the port to show it"

@@ -1,8 +1,9 @@
 """Whether a TCP port of loopback is free, and who holds it where /proc tells."""
 
 import os
-import re
+import pwd
 import socket
+from contextlib import suppress
 
 from gnomon_stack.parts import HOST
 
@@ -21,32 +22,37 @@ def is_free(port: int) -> bool:
     return True
 
 
-def holder(port: int, procfs: str = "/proc") -> str | None:
-    """Return ``"NAME (pid N)"`` of the process that listens on ``port``.
+def holder(port: int, procfs: str = "/proc") -> str:
+    """Return who listens on ``port``, as far as /proc tells this user.
 
-    None where that cannot be known: another user's process, or a system without /proc.
+    ``"NAME (pid N)"`` of a process of one's own (root sees all), else whose process it is.
     """
-    inodes = _listening(port, procfs)
-    if not inodes:
-        return None
-    for pid in filter(str.isdecimal, os.listdir(procfs)):
+    sockets = _listening(port, procfs)
+    for pid in filter(str.isdecimal, os.listdir(procfs) if sockets else []):
+        if sockets.keys() & _open_files(f"{procfs}/{pid}/fd"):
+            with suppress(OSError), open(f"{procfs}/{pid}/comm") as file:
+                return f"{file.read().strip()} (pid {pid})"
+    for uid in sockets.values():
         try:
-            links = [
-                os.readlink(f"{procfs}/{pid}/fd/{number}")
-                for number in os.listdir(f"{procfs}/{pid}/fd")
-            ]
-            with open(f"{procfs}/{pid}/comm") as file:
-                name = file.read().strip()
-        except OSError:
-            continue
-        if inodes.intersection(links):
-            return f"{name} (pid {pid})"
-    return None
+            return f"a process of user {pwd.getpwuid(uid).pw_name}"
+        except KeyError:
+            return f"a process of user {uid}"
+    return "another process"
 
 
-def _listening(port: int, procfs: str) -> set[str]:
-    """Return the sockets that listen on ``port``, as /proc/PID/fd names them."""
+def _open_files(folder: str) -> set[str]:
+    """Return what a process has open; nothing where it is another user's, or has just ended."""
     found = set()
+    with suppress(OSError):
+        for number in os.listdir(folder):
+            with suppress(OSError):
+                found.add(os.readlink(f"{folder}/{number}"))
+    return found
+
+
+def _listening(port: int, procfs: str) -> dict[str, int]:
+    """Return the sockets that listen on ``port``, as /proc/PID/fd names them, with their users."""
+    found = {}
     for table in ("tcp", "tcp6"):
         try:
             with open(f"{procfs}/net/{table}") as file:
@@ -55,6 +61,6 @@ def _listening(port: int, procfs: str) -> set[str]:
             continue
         for row in rows:
             fields = row.split()
-            if fields[3] == _LISTEN and re.search(rf":{port:04X}$", fields[1]):
-                found.add(f"socket:[{fields[9]}]")
+            if fields[3] == _LISTEN and fields[1].endswith(f":{port:04X}"):
+                found[f"socket:[{fields[9]}]"] = int(fields[7])
     return found

@@ -41,6 +41,7 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         except BlockingIOError:
             return _already(home, console)
         say = _teller(console)
+        _refuse_taken(wanted)
         found = _programs(home, say)
         for name, why in _left_out(home, found, say).items():
             say(f"{name} is left out: {why}")
@@ -48,7 +49,6 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         active = {
             part: port for part, port in wanted.items() if part == EXPORTER or part.name in found
         }
-        _refuse_taken(active)
         supervisor = stack.enter_context(
             Supervisor(home, {**environ, **_answers(home, environ, wanted, found)}, say)
         )
@@ -128,12 +128,12 @@ def _left_out(home: Home, paths: dict[str, str], say: Callable[[str], None]) -> 
     return {"alertmanager": f"needs two files that only root can put in place: {command}"}
 
 
-def _refuse_taken(active: dict[Part, int]) -> None:
+def _refuse_taken(wanted: dict[Part, int]) -> None:
     """Raise Trouble with a line for each port that somebody listens on."""
     lines = []
-    for part, port in active.items():
+    for part, port in wanted.items():
         if not ports.is_free(port):
-            who = ports.holder(port) or "a process that is not yours to see"
+            who = ports.holder(port)
             lines.append(
                 f"port {port} for {part.name} is in use by {who}: "
                 f"end it, or choose another with {part.variable}=PORT"
