@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from gnomon_exporter.families import Metric
+from gnomon_exporter.families import GaugeMetricFamily, Metric
 
 Sections = Mapping[str, Mapping[str, str]]
 
@@ -261,7 +261,7 @@ def pairs(text: str) -> dict[str, float]:
 def single(kind: str, name: str, documentation: str, value: float) -> Metric:
     """Return a family of one sample without labels, named to the letter."""
     family = Metric(name, documentation, kind)
-    family.add_sample(name, {}, value)
+    family.add_metric((), value)
     return family
 
 
@@ -270,8 +270,9 @@ def labelled(
 ) -> Metric:
     """Return a family with one label and a sample for each of its values."""
     family = Metric(name, documentation, kind)
+    family.labels = (label,)
     for text, value in values.items():
-        family.add_sample(name, {label: text}, value)
+        family.add_metric((text,), value)
     return family
 
 
@@ -305,16 +306,16 @@ def _replication(fields: Mapping[str, str]) -> Iterator[Metric]:
             rest[field] = text
     yield from numbers(rest)
     for name, by_master in links.items():
-        family = Metric(f"redis_{name}", f"Field {name} of INFO.", "gauge")
-        for (host, port), value in by_master.items():
-            family.add_sample(family.name, {"master_host": host, "master_port": port}, value)
-        yield family
+        labels = ("master_host", "master_port")
+        link = GaugeMetricFamily(f"redis_{name}", f"Field {name} of INFO.", labels=labels)
+        link.rows.extend(by_master.items())
+        yield link
     for name, by_replica in replicas.items():
-        family = Metric(f"redis_{name}", "Of a connected replica, as its master sees it.", "gauge")
-        for (ip, port, state), value in by_replica.items():
-            labels = {"slave_ip": ip, "slave_port": port, "slave_state": state}
-            family.add_sample(family.name, labels, value)
-        yield family
+        documentation = f"Its {name.split('_')[2]}, of a replica that follows this server."
+        names = ("slave_ip", "slave_port", "slave_state")
+        follower = GaugeMetricFamily(f"redis_{name}", documentation, labels=names)
+        follower.rows.extend(by_replica.items())
+        yield follower
 
 
 def _commands(fields: Mapping[str, str]) -> Iterator[Metric]:
@@ -384,19 +385,18 @@ def _instance(fields: Mapping[str, str]) -> Iterator[Metric]:
     names = _INSTANCE.split() + [
         name for name in ("valkey_version", "valkey_release_stage") if name in fields
     ]
-    name = "redis_instance_info"
-    family = Metric(name, "What the server is; the value is 1.", "gauge")
-    family.add_sample(name, {field: fields.get(field, "") for field in names}, 1)
+    family = GaugeMetricFamily(
+        "redis_instance_info", "What the server is; the value is 1.", labels=names
+    )
+    family.add_metric([fields.get(field, "") for field in names], 1)
     yield family
     if fields.get("role") == "slave":
-        name = "redis_slave_info"
-        family = Metric(name, "What the replica follows; the value is 1.", "gauge")
-        labels = {
-            "master_host": fields.get("master_host", ""),
-            "master_port": fields.get("master_port", ""),
-            "read_only": fields.get("slave_read_only", ""),
-        }
-        family.add_sample(name, labels, 1)
+        labels = {"master_host": "master_host", "master_port": "master_port"}
+        labels["read_only"] = "slave_read_only"
+        family = GaugeMetricFamily(
+            "redis_slave_info", "What the replica follows; the value is 1.", labels=tuple(labels)
+        )
+        family.add_metric([fields.get(field, "") for field in labels.values()], 1)
         yield family
 
 

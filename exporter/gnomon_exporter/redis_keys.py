@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gnomon_exporter.families import Metric
+from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.redis_info import number
 from gnomon_exporter.resp import Command, Redis, ReplyError
 
@@ -34,9 +34,9 @@ class Key:
     name: bytes
 
     @property
-    def labels(self) -> dict[str, str]:
-        """The labels that name it."""
-        return {"db": f"db{self.database}", "key": shown(self.name)}
+    def labels(self) -> tuple[str, str]:
+        """The values of the labels db and key, or db and stream."""
+        return f"db{self.database}", shown(self.name)
 
 
 def parse_keys(setting: str, entries: Sequence[str], database: int) -> list[Key]:
@@ -77,10 +77,12 @@ class KeyReader:
 
     def counts(self, patterns: Sequence[Key]) -> Iterator[Metric]:
         """Yield how many keys match each pattern. Raises OSError."""
-        family = Metric("redis_keys_count", "Keys that match the pattern.", "gauge")
+        family = GaugeMetricFamily(
+            "redis_keys_count", "Keys that match the pattern.", labels=("db", "key")
+        )
         for pattern in patterns:
             count = sum(map(len, self._scan(pattern)))
-            family.add_sample(family.name, pattern.labels, count)
+            family.add_metric(pattern.labels, count)
         yield family
 
     def sizes(self, keys: Sequence[Key], *, values: bool) -> Iterator[Metric]:
@@ -88,9 +90,14 @@ class KeyReader:
 
         What was read before an error is yielded before it is raised. Raises OSError.
         """
-        size = Metric("redis_key_size", "Length of the key's value, by its type.", "gauge")
-        memory = Metric("redis_key_memory_usage_bytes", "Memory that the key takes.", "gauge")
-        value = Metric("redis_key_value", "The key's value, if it is a number.", "gauge")
+        size, memory, value = (
+            GaugeMetricFamily(f"redis_key_{name}", documentation, labels=("db", "key"))
+            for name, documentation in (
+                ("size", "Length of the key's value, by its type."),
+                ("memory_usage_bytes", "Memory that the key takes."),
+                ("value", "The key's value, if it is a number."),
+            )
+        )
         failure: OSError | None = None
         try:
             for group in self.by_database(keys):
@@ -163,12 +170,12 @@ class KeyReader:
                     self.fault(error)
         lengths |= self._cardinalities([k for k, text in beginnings.items() if text[:4] == b"HYLL"])
         for key, length in lengths.items():
-            size.add_sample(size.name, key.labels, length)
+            size.add_metric(key.labels, length)
             text = beginnings.get(key, b"")
             if value is not None and 0 < length <= _LONGEST_NUMBER and b"_" not in text:
                 content = number(text.decode("ascii", "replace"))
                 if content is not None:
-                    value.add_sample(value.name, key.labels, content)
+                    value.add_metric(key.labels, content)
 
     def _read_memory(self, keys: Sequence[Key], memory: Metric) -> None:
         # The first goes alone: where the command is refused, it is so once and not for each key.
@@ -177,7 +184,7 @@ class KeyReader:
             replies = self.redis.ask_if_allowed(commands, self.deadline)
             for key, reply in zip(part, replies, strict=True):
                 if isinstance(reply, int):
-                    memory.add_sample(memory.name, key.labels, reply)
+                    memory.add_metric(key.labels, reply)
 
     def _cardinalities(self, keys: Sequence[Key]) -> dict[Key, int]:
         """Return the elements that HyperLogLogs have seen. A string may only look like one."""

@@ -68,6 +68,7 @@ _CONSUMER = {
         1000,
     ),
 }
+_LABELS = ("db", "stream", "group", "consumer")
 _Fields = Mapping[bytes, tuple[str, str, str, int]]
 
 
@@ -81,24 +82,18 @@ def families(reader: KeyReader, keys: Sequence[Key], *, consumers: bool) -> Iter
         names = [key.name for key in group]
         streams = _info(reader, [("XINFO", "STREAM", name) for name in names])
         groups = _info(reader, [("XINFO", "GROUPS", name) for name in names])
-        members: list[tuple[bytes, bytes]] = []
+        members: list[tuple[Key, bytes]] = []
         for key, stream, its_groups in zip(group, streams, groups, strict=True):
-            labels = {"db": f"db{key.database}", "stream": shown(key.name)}
-            _add(found, _STREAM, stream, labels)
+            _add(found, _STREAM, stream, key.labels)
             for name, pairs in _named(its_groups):
-                _add(found, _GROUP, pairs, {**labels, "group": shown(name)})
-                members.append((key.name, name))
+                _add(found, _GROUP, pairs, (*key.labels, shown(name)))
+                members.append((key, name))
         if not consumers:
             continue
-        answers = _info(reader, [("XINFO", "CONSUMERS", *member) for member in members])
-        for (stream_name, group_name), its_consumers in zip(members, answers, strict=True):
-            labels = {
-                "db": f"db{group[0].database}",
-                "stream": shown(stream_name),
-                "group": shown(group_name),
-            }
+        answers = _info(reader, [("XINFO", "CONSUMERS", key.name, name) for key, name in members])
+        for (key, group_name), its_consumers in zip(members, answers, strict=True):
             for name, pairs in _named(its_consumers):
-                _add(found, _CONSUMER, pairs, {**labels, "consumer": shown(name)})
+                _add(found, _CONSUMER, pairs, (*key.labels, shown(group_name), shown(name)))
     yield from found.values()
 
 
@@ -125,13 +120,15 @@ def _pairs(flat: list[Reply]) -> dict[Reply, Reply]:
 
 
 def _add(
-    found: dict[str, Metric], fields: _Fields, flat: list[Reply], labels: Mapping[str, str]
+    found: dict[str, Metric], fields: _Fields, flat: list[Reply], labels: Sequence[str]
 ) -> None:
     pairs = _pairs(flat)
     for field, (name, documentation, kind, unit) in fields.items():
         if (value := _number(pairs.get(field))) is not None:
-            family = found.setdefault(name, Metric(f"redis_{name}", documentation, kind))
-            family.add_sample(family.name, dict(labels), value / unit)
+            if name not in found:
+                found[name] = Metric(f"redis_{name}", documentation, kind)
+                found[name].labels = _LABELS[: len(labels)]
+            found[name].add_metric(labels, value / unit)
 
 
 def _number(reply: Reply) -> int | None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from gnomon_exporter.client_connection import ANSWER_LIMIT, ClientConnection, parse_address
-from gnomon_exporter.families import Metric
+from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily, Metric
 from gnomon_exporter.paths import Paths
 
 _COMMANDS = ("stats", "stats slabs", "stats items", "stats settings")
@@ -174,9 +174,11 @@ class MemcachedCollector:
             yield _single("gauge", *up, 0)
             raise
         yield _single("gauge", *up, 1)
-        family = Metric("memcached_version", "What the server is; the value is 1.", "gauge")
+        family = GaugeMetricFamily(
+            "memcached_version", "What the server is; the value is 1.", labels=("version",)
+        )
         if version := stats.get("version"):
-            family.add_sample(family.name, {"version": version}, 1)
+            family.add_metric((version,), 1)
         yield family
         yield from _numbers({**slabs, **stats}, _STATS)
         if "proxy_backend_total" in stats:
@@ -243,7 +245,7 @@ def _number(text: str) -> float | None:
 
 def _single(kind: str, name: str, documentation: str, value: float) -> Metric:
     family = Metric(f"memcached_{name}", documentation, kind)
-    family.add_sample(family.name, {}, value)
+    family.add_metric((), value)
     return family
 
 
@@ -266,35 +268,40 @@ def _by_slab(fields: _Fields, prefix: str) -> Mapping[str, Mapping[str, str]]:
 def _labelled(slabs: Mapping[str, _Fields], table: _Table) -> Iterator[Metric]:
     for field, (kind, name) in table.items():
         family = Metric(f"memcached_{name}", f"Field {field} of a slab class.", kind)
+        family.labels = ("slab",)
         for slab, fields in slabs.items():
             if (value := _number(fields.get(field, ""))) is not None:
-                family.add_sample(family.name, {"slab": slab}, value)
+                family.add_metric((slab,), value)
         yield family
 
 
 def _requests(name: str, slabs: Mapping[str, _Fields]) -> Metric:
     """Return requests by command and outcome, of each slab class or of "", the server."""
-    family = Metric(name, "Requests by command and outcome.", "counter")
+    family = CounterMetricFamily(name, "Requests by command and outcome.")
     for slab, fields in slabs.items():
-        labels = {"slab": slab} if slab else {}
+        labels = (slab,) if slab else ()
+        family.labels = ("slab", "command", "status") if slab else ("command", "status")
         for field, (command, status) in _REQUESTS.items():
             if (value := _number(fields.get(field, ""))) is not None:
-                family.add_sample(name, {**labels, "command": command, "status": status}, value)
+                family.add_metric((*labels, command, status), value)
         # memcached counts each cas as a set, too.
         cas = ("cas_hits", "cas_badval") if slab else ("cas_misses", "cas_hits", "cas_badval")
         counts = [_number(fields.get(field, "")) for field in ("cmd_set", *cas)]
         if None not in counts:
             sets, *others = (count or 0.0 for count in counts)
             value = sets - sum(others)
-            family.add_sample(name, {**labels, "command": "set", "status": "hit"}, value)
+            family.add_metric((*labels, "set", "hit"), value)
     return family
 
 
 def _lru_hits(slabs: Mapping[str, _Fields]) -> Metric:
-    name = "memcached_slab_lru_hits_total"
-    family = Metric(name, "Hits by the part of the LRU that the item was in.", "counter")
+    family = CounterMetricFamily(
+        "memcached_slab_lru_hits_total",
+        "Hits by the part of the LRU that the item was in.",
+        labels=("slab", "lru"),
+    )
     for slab, fields in slabs.items():
         for field, lru in _LRU.items():
             if (value := _number(fields.get(field, ""))) is not None:
-                family.add_sample(name, {"slab": slab, "lru": lru}, value)
+                family.add_metric((slab, lru), value)
     return family

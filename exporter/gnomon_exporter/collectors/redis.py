@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from gnomon_exporter import redis_streams
 from gnomon_exporter.client_connection import Tls, parse_address
-from gnomon_exporter.families import Metric
+from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import read
 from gnomon_exporter.redis_info import (
@@ -236,15 +236,16 @@ def _limits(config: Mapping[str, str]) -> Iterator[Metric]:
             yield single(
                 "gauge", f"redis_config_{suffix}", f"Parameter {name} of the configuration.", value
             )
-    limits = Metric(
-        "redis_config_client_output_buffer_limit_bytes",
-        "Size of a client's output buffer at which it is disconnected.",
-        "gauge",
-    )
-    seconds = Metric(
-        "redis_config_client_output_buffer_limit_overcome_seconds",
-        "Time for which a client may be over the soft limit of its output buffer.",
-        "gauge",
+    limits, seconds = (
+        GaugeMetricFamily(
+            f"redis_config_client_output_buffer_limit_{name}",
+            documentation,
+            labels=("class", "limit"),
+        )
+        for name, documentation in (
+            ("bytes", "Size of a client's output buffer at which it is disconnected."),
+            ("overcome_seconds", "Time for which a client may be over the soft limit."),
+        )
     )
     # normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60
     words = iter(config.get(_OUTPUT_LIMIT, "").split())
@@ -255,7 +256,7 @@ def _limits(config: Mapping[str, str]) -> Iterator[Metric]:
             (seconds, "soft", overcome),
         ):
             if (value := number(text)) is not None:
-                family.add_sample(family.name, {"class": kind, "limit": limit}, value)
+                family.add_metric((kind, limit), value)
     yield from (limits, seconds)
 
 

@@ -312,9 +312,11 @@ def test_sees_replication_from_both_ends(tmp_path):
         assert scrape(master).value("redis_connected_slaves") == 1
 
 
-def test_reports_a_cluster_node(tmp_path):
+def test_reports_a_cluster_node(tmp_path, free_port):
     """A node of a cluster has one database and its view of the cluster."""
-    with redis_server(tmp_path, "--cluster-enabled", "yes") as (port, _):
+    # Left alone it would listen on a port 10,000 higher, which there may not be.
+    options = ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    with redis_server(tmp_path, *options) as (port, _):
         page = scrape(port)
         assert page.error == ""
         assert page.value("redis_cluster_enabled") == 1
