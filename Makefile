@@ -5,16 +5,24 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-# One environment for everything; made again when what goes into it has changed.
+# One environment, in two steps: what runs, and what tests and checks it besides. Each is made
+# again when what goes into it has changed.
 $(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[exporter,stack,dev]'
-	@# What is installed from a checkout is not compiled by pip, and compiling takes memory at run time.
+	@echo "Preparing $(VENV), once …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) -e '.[exporter,stack]'
+	@# pip does not compile what it installs from a checkout; compiling at run time takes memory.
 	@$(BIN)/python -m compileall -q exporter instrumentation stack
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	@echo "Adding what the tests and checks need to $(VENV), once …"
+	@$(INSTALL) -e '.[exporter,stack,dev]'
 	@touch $@
 
 up: $(VENV)/installed  ## Run the stack on this machine until Ctrl-C; prepares all it needs.
@@ -26,15 +34,21 @@ demo-alert: $(VENV)/installed  ## Beside a running stack: one alert's way from t
 down:  ## Stop the stack that runs in this checkout.
 	@test ! -x $(BIN)/gnomon || $(BIN)/gnomon down
 
-test: $(VENV)/installed  ## Run the tests against the real servers that are installed.
+test: $(VENV)/tested  ## Run the tests against the real servers that are installed.
 	$(BIN)/pytest
 
-check: $(VENV)/installed  ## Formatting, lint and types, as CI checks them.
+check: $(VENV)/tested  ## Formatting, lint and types, as CI checks them.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-format: $(VENV)/installed  ## Format the code and mend what lint can mend.
+bench: $(VENV)/tested  ## What a scrape costs, beside node_exporter (Debian: prometheus-node-exporter).
+	$(BIN)/python bench/scrape_cost.py
+
+docs: $(VENV)/tested  ## Write docs/metrics.md from the collectors.
+	PYTHONPATH=tests:tests/exporter $(BIN)/python tests/exporter/metrics_page.py
+
+format: $(VENV)/tested  ## Format the code and mend what lint can mend.
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 

@@ -13,7 +13,7 @@ _PUBLISHED = 0x08
 
 
 class ArpCollector:
-    """Counts the entries of the ARP table by network device.
+    """Neighbours in the ARP table, by network device.
 
     device_include: regular expression of the devices to report; not with device_exclude.
     device_exclude: regular expression of the devices to leave out.

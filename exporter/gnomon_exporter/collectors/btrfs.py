@@ -21,7 +21,7 @@ Devices = tuple[str, list[Device]]
 
 
 class BtrfsCollector:
-    """Each mounted Btrfs; nothing on a machine without."""
+    """Space, devices, commits and errors of each mounted Btrfs."""
 
     def __init__(self, paths: Paths, ask: Callable[[bytes], Devices] = devices) -> None:
         self._path = paths.sys("fs/btrfs")

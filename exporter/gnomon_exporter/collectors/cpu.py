@@ -38,7 +38,7 @@ _INFO_LABELS = {
 
 
 class CpuCollector:
-    """Every CPU that the kernel runs.
+    """CPU time by mode, throttling by heat, and which CPUs are online or isolated.
 
     guest: also report the time spent in virtual machines.
     info: also report each CPU's model and frequency from /proc/cpuinfo.

@@ -32,7 +32,7 @@ _LABELS = (
 
 
 class DmiCollector:
-    """The Desktop Management Interface's identification of the machine."""
+    """Make, model and firmware of the machine."""
 
     def __init__(self, paths: Paths) -> None:
         self._folder = paths.sys("class/dmi/id")

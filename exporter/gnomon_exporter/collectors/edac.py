@@ -9,7 +9,7 @@ from gnomon_exporter.reading import attribute, attribute_int
 
 
 class EdacCollector:
-    """Error detection and correction: by memory controller, row of chips, and channel."""
+    """Memory errors that the hardware corrected or could not, by controller and row."""
 
     def __init__(self, paths: Paths) -> None:
         self._controllers = paths.sys("devices/system/edac/mc")

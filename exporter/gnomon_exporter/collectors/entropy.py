@@ -9,7 +9,7 @@ from gnomon_exporter.reading import read_value
 
 
 class EntropyCollector:
-    """How much entropy is there. Since Linux 5.18 both are 256 once the pool is ready."""
+    """Entropy in the kernel's pool."""
 
     def __init__(self, paths: Paths) -> None:
         self._available = paths.proc("sys/kernel/random/entropy_avail")

@@ -42,7 +42,7 @@ _UNKNOWN = 2**64 - 1
 
 
 class FibrechannelCollector:
-    """State, identity and counters of each port."""
+    """State, identity and counters of each Fibre Channel port."""
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.sys("class/fc_host")

@@ -190,7 +190,7 @@ _PORT = ["device", "port"]
 
 
 class InfinibandCollector:
-    """State, speed, traffic and errors of each port.
+    """State, speed, traffic and errors of each InfiniBand port.
 
     device_include: regular expression of the devices to report; not with device_exclude.
     device_exclude: regular expression of the devices to leave out.

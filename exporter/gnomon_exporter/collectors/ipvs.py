@@ -27,7 +27,7 @@ _TOTALS = (
 
 
 class IpvsCollector:
-    """What the load balancer has passed on, and the state of each server behind it.
+    """What the kernel's load balancer has passed on, and each server behind it.
 
     backend_labels: the labels of the servers' series; what then is the same is added up.
     """

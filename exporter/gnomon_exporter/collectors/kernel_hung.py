@@ -9,7 +9,7 @@ from gnomon_exporter.reading import read_value
 
 
 class KernelHungCollector:
-    """Tasks that the kernel found stuck in uninterruptible sleep, by default for 120 s."""
+    """Tasks that the kernel found stuck in uninterruptible sleep."""
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.proc("sys/kernel/hung_task_detect_count")

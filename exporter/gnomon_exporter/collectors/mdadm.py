@@ -24,7 +24,7 @@ _CONTAINERS = ("", "container", "imsm", "ddf")
 
 
 class MdadmCollector:
-    """State, disks and progress of each md array."""
+    """State, disks and progress of each software RAID."""
 
     def __init__(self, paths: Paths) -> None:
         self._mdstat = paths.proc("mdstat")

@@ -23,7 +23,7 @@ _INFO = {
 
 
 class NvmeCollector:
-    """Which drive it is, its state, and how large and how full its namespaces are."""
+    """Identity, state and size of NVMe drives and their namespaces."""
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.sys("class/nvme")

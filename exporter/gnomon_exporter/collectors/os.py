@@ -28,7 +28,7 @@ _ESCAPED = re.compile(r"""\\(["'$`\\])""")
 
 
 class OsCollector:
-    """The operating system's account of itself (os-release(5))."""
+    """Name and version of the operating system, from os-release(5)."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = (paths.root("/etc/os-release"), paths.root("/usr/lib/os-release"))

@@ -106,7 +106,7 @@ _TEXTS = (
 
 
 class PowersupplyclassCollector:
-    """Whatever feeds the machine or stores its power.
+    """Mains and batteries.
 
     ignored_supplies: regular expression of the power supplies to leave out.
     """

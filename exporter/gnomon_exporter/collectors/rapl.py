@@ -14,7 +14,7 @@ _NOT_IN_NAMES = re.compile(r"_*[^0-9A-Za-z_]+_*")
 
 
 class RaplCollector:
-    """The running average power limit's zones: packages, cores, memory.
+    """Energy that packages, cores and memory take (RAPL).
 
     Each kind of zone is a family, such as node_rapl_package_joules_total.
 

@@ -9,7 +9,7 @@ from gnomon_exporter.reading import fields
 
 
 class SchedstatCollector:
-    """The scheduler's run queues."""
+    """Time that tasks ran and waited, by CPU."""
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.proc("schedstat")

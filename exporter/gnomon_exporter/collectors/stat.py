@@ -33,7 +33,7 @@ _VECTORS = (
 
 
 class StatCollector:
-    """What the whole machine has counted since boot.
+    """Interrupts, context switches, forks and boot time.
 
     softirq: also count the softirqs of each vector.
     """

@@ -30,7 +30,7 @@ class _File:
 
 
 class TextfileCollector:
-    """The metrics in the directories' ``*.prom`` files, names to the letter.
+    """The metrics in the *.prom files of chosen directories, names to the letter.
 
     Left out, with ``node_textfile_scrape_error`` at 1 and the reason in the log: a file that is
     not whole, not in the format, not UTF-8, over the bound, or gone while it is read; a metric

@@ -9,7 +9,7 @@ from gnomon_exporter.reading import attribute, attribute_int
 
 
 class ThermalZoneCollector:
-    """What the kernel's thermal framework measures and does."""
+    """Temperatures of the thermal zones and states of the cooling devices."""
 
     def __init__(self, paths: Paths) -> None:
         self._folder = paths.sys("class/thermal")

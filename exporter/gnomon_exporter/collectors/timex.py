@@ -60,7 +60,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class TimexCollector:
-    """The kernel's phase-locked loop, which an NTP daemon steers."""
+    """How well the clock is kept in time."""
 
     def __init__(self, _paths: Paths, *, _adjtimex: Callable[[Timex], int] = adjtimex) -> None:
         self._adjtimex = _adjtimex

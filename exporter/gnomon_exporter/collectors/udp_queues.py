@@ -9,7 +9,7 @@ from gnomon_exporter.reading import read
 
 
 class UdpQueuesCollector:
-    """Kernel memory that datagrams take up, summed over all UDP sockets."""
+    """Memory that waiting datagrams take up."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = {"v4": paths.net("udp"), "v6": paths.net("udp6")}

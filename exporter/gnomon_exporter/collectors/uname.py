@@ -9,7 +9,7 @@ from gnomon_exporter.reading import attribute
 
 
 class UnameCollector:
-    """What the kernel calls itself, and what this process' UTS namespace calls the host."""
+    """Name, version and architecture of the kernel, and the host's name."""
 
     def __init__(self, paths: Paths, *, _uname: Callable[[], os.uname_result] = os.uname) -> None:
         # Python leaves this field of uname(2) out.

@@ -9,7 +9,9 @@ from gnomon_exporter.reading import read
 
 
 class VmstatCollector:
-    """The virtual memory's counters and gauges. The kernel does not tell which is which.
+    """Paging, page faults and OOM kills.
+
+    Untyped, for the kernel does not tell which are counters.
 
     fields: regular expression of the fields to report, found anywhere in a field's name.
     """

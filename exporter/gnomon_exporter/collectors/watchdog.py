@@ -22,7 +22,7 @@ _TEXTS = ("options", "identity", "state", "status", "pretimeout_governor")
 
 
 class WatchdogCollector:
-    """Devices that reset the machine when nobody tells them that it lives."""
+    """Hardware watchdogs and their timeouts."""
 
     def __init__(self, paths: Paths) -> None:
         self._folder = paths.sys("class/watchdog")

@@ -68,7 +68,7 @@ _LINES = {
 
 
 class XfsCollector:
-    """XFS' own counters; nothing on a machine without XFS."""
+    """Operations and allocations of each mounted XFS."""
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.sys("fs/xfs")

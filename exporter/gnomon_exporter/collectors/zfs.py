@@ -31,7 +31,7 @@ _INVALID = re.compile(r"[^a-zA-Z0-9_:]")
 
 
 class ZfsCollector:
-    """The caches, and each pool's I/O, state and datasets."""
+    """Caches of ZFS, and each pool's I/O, state and datasets."""
 
     def __init__(self, paths: Paths) -> None:
         self._path = paths.proc("spl/kstat/zfs")
