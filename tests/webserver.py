@@ -25,6 +25,7 @@ class Page:
     is_ready: bool = True
     asked: list = field(default_factory=list)
     shown: tuple[State, ...] = (State("cpu", "CPU time", 0.002, True, None, 1_700_000_000.0),)
+    targets: dict[str, list[str]] = field(default_factory=dict)
 
     def render(self, names, deadline):
         """Note what was asked and give the body."""
@@ -32,6 +33,11 @@ class Page:
         if self.gate is not None:
             self.gate.wait(60)
         return self.body
+
+    def probe(self, collector, target, deadline):
+        """Answer as a page of one collector; a target called "gone" has gone."""
+        body = self.render([collector, target], deadline)
+        return None if target == "gone" else body
 
     def states(self):
         """Give the states of the test."""

@@ -68,7 +68,10 @@ def main(arguments: Sequence[str] | None = None, registry: Mapping[str, Entry] =
 
 def _check(exporter: Exporter) -> str:
     """Return what check-config prints: the configuration that would be in force."""
-    return f"# Good: {len(exporter.names)} collectors would run.\n{exporter.config_text()}"
+    would_run = f"{len(exporter.names)} collectors"
+    if targets := sum(map(len, exporter.targets.values())):
+        would_run += f" and {targets} targets"
+    return f"# Good: {would_run} would run.\n{exporter.config_text()}"
 
 
 if __name__ == "__main__":

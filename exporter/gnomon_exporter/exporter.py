@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from gnomon_exporter import config as configuration
-from gnomon_exporter.config import Config
+from gnomon_exporter.config import CollectorConfig, Config
 from gnomon_exporter.exposition import render
 from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.guard import Guard, Outcome
@@ -29,6 +29,7 @@ class _Running:
 
     config: Config
     scraper: Scraper
+    probes: Mapping[tuple[str, str], Scraper]
 
 
 class Exporter:
@@ -44,7 +45,7 @@ class Exporter:
         self._paths = Paths(given["path.rootfs"], given["path.procfs"], given["path.sysfs"])
         self._helpers = Helpers()
         self._reloading = threading.Lock()
-        self._running = self._started({}, Config({}))
+        self._running = self._started(_Running(Config({}), Scraper({}), {}))
         self._reload_problem: str | None = None
         self._reloaded = round(time.time(), 3)
         #: Why the web config file on disk is not in force, None when it is; the server knows.
@@ -58,7 +59,7 @@ class Exporter:
         with self._reloading:
             before = self._running
             try:
-                self._running = self._started(before.scraper.guards, before.config)
+                self._running = self._started(before)
             except ConfigError as error:
                 self._reload_problem = str(error)
                 log.error("configuration not reloaded, the old one stays: %s", error)  # noqa: TRY400
@@ -75,46 +76,73 @@ class Exporter:
         """Return the page of the named collectors, all for None, by ``deadline`` (monotonic)."""
         return self._running.scraper.scrape(names, deadline) + render(self._reloads())
 
-    def states(self) -> Sequence[State]:
-        """Return how each collector that is on fared last."""
-        found = []
-        for name, guard in self._running.scraper.guards.items():
-            last = guard.last or Outcome(success=None)
-            found.append(
-                State(
-                    name=name,
-                    description=summary(self._registry[name]),
-                    duration=last.duration if guard.last else None,
-                    success=last.success,
-                    error=last.error,
-                    last_run=guard.last_run,
-                )
-            )
+    @property
+    def targets(self) -> Mapping[str, Sequence[str]]:
+        """The targets that can be probed, by collector."""
+        found: dict[str, list[str]] = {}
+        for name, target in self._running.probes:
+            found.setdefault(name, []).append(target)
         return found
 
+    def probe(self, collector: str, target: str, deadline: float) -> bytes | None:
+        """Return the page of one target by ``deadline``; None where there is no such target."""
+        scraper = self._running.probes.get((collector, target))
+        return None if scraper is None else scraper.scrape(None, deadline)
+
+    def states(self) -> Sequence[State]:
+        """Return how each collector that is on fared last, and each target."""
+        running = self._running
+        guards = [(name, "", guard) for name, guard in running.scraper.guards.items()]
+        guards += [
+            (name, target, scraper.guards[name])
+            for (name, target), scraper in running.probes.items()
+        ]
+        return [self._state(name, target, guard) for name, target, guard in guards]
+
+    def _state(self, name: str, target: str, guard: Guard) -> State:
+        last = guard.last or Outcome(success=None)
+        return State(
+            name=name,
+            description=summary(self._registry[name]),
+            duration=last.duration if guard.last else None,
+            success=last.success,
+            error=last.error,
+            last_run=guard.last_run,
+            target=target,
+        )
+
     def ready(self) -> bool:
-        """Whether any collector is on."""
-        return bool(self._running.scraper.guards)
+        """Whether any collector is on, or any target can be probed."""
+        return bool(self._running.scraper.guards or self._running.probes)
 
     def config_text(self) -> str:
         """Return the configuration in force as YAML, without secrets."""
         return configuration.as_text(self._running.config, self._registry)
 
-    def _started(self, guards: Mapping[str, Guard], before: Config) -> _Running:
+    def _started(self, before: _Running) -> _Running:
         """Return what the configuration gives now, keeping the guards it leaves as they were."""
         config = configuration.read(self._options, self._registry)
-        kept = {
-            name: guard
-            for name, guard in guards.items()
-            if config.collectors.get(name) == before.collectors[name]
-            and config.series_limit == before.series_limit
+        old, same_cap = before.config, config.series_limit == before.config.series_limit
+        guards = {
+            name: before.scraper.guards[name]
+            if same_cap and old.collectors.get(name) == settings
+            else self._guard(name, settings, config.series_limit)
+            for name, settings in config.collectors.items()
         }
-        running = {name: kept.get(name) or self._guard(name, config) for name in config.collectors}
-        node = [name for name in running if self._registry[name].node]
-        return _Running(config, Scraper(running, node))
+        probes = {
+            key: before.probes[key]
+            if same_cap and old.targets.get(key) == settings
+            else self._probe(*key, settings, config.series_limit)
+            for key, settings in config.targets.items()
+        }
+        node = [name for name in guards if self._registry[name].node]
+        return _Running(config, Scraper(guards, node), probes)
 
-    def _guard(self, name: str, config: Config) -> Guard:
-        entry, settings = self._registry[name], config.collectors[name]
+    def _probe(self, name: str, target: str, settings: CollectorConfig, cap: int) -> Scraper:
+        return Scraper({name: self._guard(name, settings, cap, target)}, build=False)
+
+    def _guard(self, name: str, settings: CollectorConfig, cap: int, target: str = "") -> Guard:
+        entry = self._registry[name]
         try:
             collector = entry.factory(self._paths, **settings.settings)
         except ValueError as error:
@@ -124,7 +152,8 @@ class Exporter:
             collector,
             helpers=self._helpers if entry.threaded else None,
             timeout=settings.timeout,
-            cap=config.series_limit,
+            cap=cap,
+            target=target,
         )
 
     def notes(self) -> Sequence[str]:

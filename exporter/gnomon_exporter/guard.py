@@ -77,6 +77,7 @@ class Guard:
     along, and no other.
     timeout: seconds a run may take.
     cap: most series of one family, and most families.
+    target: which of several of its kind this is, for the log.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Guard:
         timeout: float,
         cap: int,
         helpers: Helpers | None = None,
+        target: str = "",
     ) -> None:
         self.name = name
         self.collector = collector
@@ -95,6 +97,7 @@ class Guard:
         self.last_success: float | None = None  # unix time
         self.dropped_total = 0
         self.threaded = helpers is not None
+        self._title = f"{name}, target {target}," if target else name
         self._timeout = timeout
         self._helpers = helpers
         self._cap = cap
@@ -152,7 +155,7 @@ class Guard:
         except Exception as error:  # the one place that must outlive any collector
             outcome.success, outcome.error = False, f"{type(error).__name__}: {error}"
             if self.last is None or self.last.success is not False:
-                log.debug("collector %s: traceback follows", self.name, exc_info=True)
+                log.debug("collector %s: traceback follows", self._title, exc_info=True)
         outcome.duration = round(time.monotonic() - flight.started, 6)
         self._land(flight, outcome)
 
@@ -191,8 +194,8 @@ class Guard:
         if before is not None and before.success == outcome.success:
             return
         if outcome.success is False:
-            log.error("collector %s failed: %s", self.name, outcome.error)
+            log.error("collector %s failed: %s", self._title, outcome.error)
         elif outcome.success is None:
-            log.debug("collector %s has nothing to report: %s", self.name, outcome.error)
+            log.debug("collector %s has nothing to report: %s", self._title, outcome.error)
         elif before is not None:
-            log.info("collector %s works again", self.name)
+            log.info("collector %s works again", self._title)

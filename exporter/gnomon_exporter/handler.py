@@ -5,9 +5,10 @@ import logging
 import math
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from http.client import LineTooLong
 from http.server import BaseHTTPRequestHandler
@@ -152,6 +153,21 @@ class Handler(BaseHTTPRequestHandler):
             names = _chosen(query, page.names)
         except ValueError as error:
             return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+        return self._scraped(partial(page.render, names), received)
+
+    def _probe(self, query: str, received: float) -> Answer:
+        page = self.server.page
+        try:
+            collector, target = _asked(query)
+        except ValueError as error:
+            return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+        targets = page.targets.get(collector, ())
+        if target not in targets:
+            return _refusal(HTTPStatus.NOT_FOUND, _no_target(collector, target, targets))
+        return self._scraped(partial(page.probe, collector, target), received)
+
+    def _scraped(self, render: Callable[[float], bytes | None], received: float) -> Answer:
+        """Answer with a page, which is rendered by a deadline unless too many are already."""
         if self.command == "HEAD":
             return Answer(None, content_type=CONTENT_TYPE)
         slots = self.server.scrapes
@@ -160,10 +176,13 @@ class Handler(BaseHTTPRequestHandler):
             return _refusal(HTTPStatus.SERVICE_UNAVAILABLE, text, {"Retry-After": "1"})
         try:
             patience = _patience(self.headers.get("X-Prometheus-Scrape-Timeout-Seconds"))
-            return Answer(page.render(names, received + patience), content_type=CONTENT_TYPE)
+            body = render(received + patience)
         finally:
             if slots is not None:
                 slots.release()
+        if body is None:  # a new configuration came in between
+            return _refusal(HTTPStatus.NOT_FOUND, "the target is no longer configured")
+        return Answer(body, content_type=CONTENT_TYPE)
 
     def _landing(self, _query: str, _received: float) -> Answer:
         server = self.server
@@ -218,6 +237,7 @@ class Handler(BaseHTTPRequestHandler):
 _ROUTES = {
     "/": Handler._landing,  # noqa: SLF001  # its own
     "/metrics": Handler._metrics,  # noqa: SLF001
+    "/probe": Handler._probe,  # noqa: SLF001
     "/config": Handler._config,  # noqa: SLF001
     "/-/healthy": Handler._healthy,  # noqa: SLF001
     "/-/ready": Handler._ready,  # noqa: SLF001
@@ -247,6 +267,32 @@ def _chosen(query: str, on: Sequence[str]) -> Sequence[str] | None:
     if wanted:
         return [name for name in on if name in wanted]
     return [name for name in on if name not in unwanted] if unwanted else None
+
+
+def _asked(query: str) -> tuple[str, str]:
+    """Return the collector and the target that a probe names. Raises ValueError."""
+    fields = parse_qs(query, keep_blank_values=True, max_num_fields=10)
+    for field_name in fields:
+        if field_name not in ("collector", "target"):
+            text = f"a probe has no parameter {field_name[:80]!r}, only collector and target"
+            raise ValueError(text)
+    found = []
+    for field_name in ("collector", "target"):
+        values = fields.get(field_name, [])
+        if len(values) != 1 or not values[0]:
+            text = f"a probe names one {field_name}: /probe?collector=redis&target=NAME"
+            raise ValueError(text)
+        found.append(values[0])
+    return found[0], found[1]
+
+
+def _no_target(collector: str, target: str, configured: Sequence[str]) -> str:
+    """Return why there is no such target, with the names that there are."""
+    what = f"no target {target[:80]!r} of {collector[:80]!r} is configured"
+    if not configured:
+        return f"{what}; exporter.yml names them, under collectors and targets"
+    more = f" and {len(configured) - 20} more" if len(configured) > 20 else ""
+    return f"{what}; configured are {', '.join(configured[:20])}{more}"
 
 
 def _patience(header: str | None) -> float:

@@ -19,7 +19,7 @@ _ERROR_LIMIT = 1000
 
 _NOT_YET = (
     '<p class="note calm">Nothing has run yet: collectors run when <a href="metrics">/metrics</a> '
-    "is scraped.</p>"
+    "is scraped, a target when its own page is.</p>"
 )
 
 _ICON = (
@@ -146,7 +146,11 @@ def page(states: Sequence[State], *, version: str, notes: Sequence[str], now: fl
 def _row(state: State, now: float) -> str:
     css, word = _word(state)
     name = escape(state.name)
-    link = f"metrics?collect%5B%5D={quote(state.name, safe='')}"
+    collector = quote(state.name, safe="")
+    link = f"metrics?collect%5B%5D={collector}"
+    if state.target:
+        name += f" {escape(state.target)}"
+        link = f"probe?collector={collector}&amp;target={quote(state.target, safe='')}"
     error = ""
     if state.error and state.success is not True:
         # That a machine has no such device is a reason for silence, not an error.
@@ -182,7 +186,10 @@ def _sums(states: Sequence[State]) -> str:
         ("nothing here", "with nothing to report on this host"),
         ("not run yet", "not run yet"),
     ]
-    parts = [f"<div><b>{len(states)}</b> <span>collectors on</span></div>"]
+    targets = sum(bool(state.target) for state in states)
+    parts = [f"<div><b>{len(states) - targets}</b> <span>collectors on</span></div>"]
+    if targets:
+        parts.append(f"<div><b>{targets}</b> <span>targets</span></div>")
     for word, text in kinds:
         if count := words.count(word):
             css = ' class="bad"' if word == "failed" else ""

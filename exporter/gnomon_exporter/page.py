@@ -1,6 +1,6 @@
 """What the server shows: the contract between the web server and the scrape."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ class State:
     """How a collector's last run went, for people to read.
 
     name: the word on the command line and in ``collect[]``.
+    target: which one of the collector's targets; empty for the collector itself.
     description: one sentence, what it reads.
     duration: seconds of the last run; None when it never ran.
     success: None when it never ran, or had nothing to report on this machine.
@@ -23,6 +24,7 @@ class State:
     success: bool | None = None
     error: str | None = None
     last_run: float | None = None
+    target: str = ""
 
 
 class Page(Protocol):
@@ -41,8 +43,15 @@ class Page(Protocol):
         deadline: the ``time.monotonic()`` at which the answer must be ready. Never raises.
         """
 
+    @property
+    def targets(self) -> Mapping[str, Sequence[str]]:
+        """The targets that can be probed, by collector."""
+
+    def probe(self, collector: str, target: str, deadline: float) -> bytes | None:
+        """Return the page of one target as ``render`` does; None where there is no such target."""
+
     def states(self) -> Sequence[State]:
-        """Return how each collector that is on fared last."""
+        """Return how each collector that is on fared last, and each target."""
 
     def ready(self) -> bool:
         """Whether a scrape would be answered with more than an empty page."""

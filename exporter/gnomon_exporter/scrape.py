@@ -17,11 +17,15 @@ class Scraper:
     """Runs guarded collectors and adds what is known about the runs themselves.
 
     guards: by name. node: the names that ``node_scrape_collector_*`` reports as well.
+    build: whether the page says which build of the exporter made it.
     """
 
-    def __init__(self, guards: Mapping[str, Guard], node: Collection[str] = ()) -> None:
+    def __init__(
+        self, guards: Mapping[str, Guard], node: Collection[str] = (), *, build: bool = True
+    ) -> None:
         self.guards = guards
         self._node = frozenset(node)
+        self._build = build
         self._clashes: set[str] = set()
 
     def scrape(self, names: Collection[str] | None, deadline: float) -> bytes:
@@ -43,7 +47,7 @@ class Scraper:
             [
                 *self._one_each(ordered),
                 *runs(ordered, self._node),
-                *map(write, version.families()),
+                *(map(write, version.families()) if self._build else ()),
             ]
         )
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from gnomon_exporter.collectors import COLLECTORS
 from gnomon_exporter.config import COMMAND_LINE, Config, as_text, read
 from gnomon_exporter.exporter import Exporter
 from gnomon_exporter.families import GaugeMetricFamily
 from gnomon_exporter.options import parse
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.registry import Entry
+from gnomon_exporter.settings import settings_of
 from gnomon_exporter.strict_yaml import ConfigError
 
 
@@ -290,6 +292,160 @@ def test_reload_keeps_the_collectors_that_stay_as_they_were(tmp_path):
     exporter.reload()
     assert exporter._running.scraper.guards["gadgets"] is guards["gadgets"]
     assert exporter._running.scraper.guards["widgets"] is not guards["widgets"]
+
+
+TARGETS = """
+collectors:
+  widgets:
+    timeout: 3s
+    most: 4
+    targets:
+      left: {address: tcp://me:hunter2@left, most: 5}
+      right: {timeout: 1s, password: s3cret}
+"""
+
+
+def test_targets_take_what_their_collector_says_and_say_the_rest(tmp_path):
+    """A target has its collector's settings, flags included, but for those it gives itself."""
+    config = _read(tmp_path, TARGETS, "--collector.widgets.deep")
+    left, right = config.targets["widgets", "left"], config.targets["widgets", "right"]
+    assert left.settings == {"most": 5, "deep": True, "address": "tcp://me:hunter2@left"}
+    assert right.settings == {"most": 4, "deep": True, "password": "s3cret"}
+    assert (left.timeout, right.timeout) == (3.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "collectors", "targets"),
+    [
+        ("widgets: {targets: {a: }}", [], ["gadgets"], ["a"]),
+        ("widgets: {targets: {a: {}, b: {}}}", [], ["gadgets"], ["a", "b"]),
+        ("widgets: {targets: }", [], ["gadgets"], []),
+        ("widgets: {enabled: true, targets: {a: {}}}", [], ["gadgets", "widgets"], ["a"]),
+        ("widgets: {targets: {a: }}", ["--collector.widgets"], ["gadgets", "widgets"], ["a"]),
+        ("widgets: {enabled: false, targets: {a: {}}}", [], ["gadgets"], []),
+        ("widgets: {targets: {a: {}}}", ["--no-collector.widgets"], ["gadgets"], []),
+        ("widgets: {targets: {a: {}}}", ["--collector.disable-defaults"], [], ["a"]),
+    ],
+)
+def test_what_has_targets_is_not_meant_itself(tmp_path, text, arguments, collectors, targets):
+    """Targets stand for their collector, unless it is asked for; turned off, so are they."""
+    config = _read(tmp_path, f"collectors: {{{text}}}", *arguments)
+    assert _on(config) == collectors
+    assert list(config.targets) == [("widgets", target) for target in targets]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "widgets:\n    targets:\n      a: {adress: x}",
+            "4: collectors.widgets.targets.a.adress: unknown key (did you mean address?)",
+        ),
+        (
+            "widgets: {enabled: false, targets: {a: {most: many}}}",
+            "2: collectors.widgets.targets.a.most: 'many'; expected a whole number",
+        ),
+        (
+            "widgets: {targets: {a: {targets: {}}}}",
+            "2: collectors.widgets.targets.a.targets: unknown key",
+        ),
+        (
+            "widgets: {targets: {a: {enabled: true}}}",
+            "2: collectors.widgets.targets.a.enabled: unknown key",
+        ),
+        ("widgets: {targets: [a]}", "2: collectors.widgets.targets: not a mapping"),
+        ("widgets: {targets: {a: b}}", "2: collectors.widgets.targets.a: not a mapping"),
+        ("widgets: {targets: {a: {}, a: {}}}", "2: collectors.widgets.targets.a: given twice"),
+        (
+            "widgets: {targets: {a/b: {}}}",
+            "2: collectors.widgets.targets.a/b: such a name; expected up to 64 letters, digits",
+        ),
+        ("widgets: {targets: {'': {}}}", "2: collectors.widgets.targets: such a name"),
+        ("gadgets: {targets: {a: {}}}", "2: collectors.gadgets.targets: unknown key"),
+    ],
+)
+def test_a_bad_target_is_refused_with_its_place(tmp_path, text, message):
+    """File, line, key, and what was expected, also where the targets are off."""
+    with pytest.raises(ConfigError) as refused:
+        _read(tmp_path, f"collectors:\n  {text}")
+    assert str(refused.value).startswith(f"{tmp_path}/exporter.yml:{message}")
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "place"),
+    [
+        (
+            "    targets:\n      a: {patience: 100}",
+            (),
+            "exporter.yml:4: collectors.widgets.targets.a.patience: must lie between",
+        ),
+        (
+            "    patience: 100\n    targets:\n      a: {most: 1}",
+            (),
+            "exporter.yml:3: collectors.widgets.patience: must lie between",
+        ),
+        (
+            "    targets:\n      a: {most: 13}",
+            (),
+            "exporter.yml:4: collectors.widgets.targets.a: such a number",
+        ),
+        (
+            "    targets: {a: }",
+            ("--collector.widgets.patience=100",),
+            f"{COMMAND_LINE}: --collector.widgets.patience: must lie between",
+        ),
+    ],
+)
+def test_a_targets_complaint_gets_the_place_of_its_setting(tmp_path, text, arguments, place):
+    """In the target's section, its collector's, or on the command line: where the value stands."""
+    file = tmp_path / "exporter.yml"
+    file.write_text(f"collectors:\n  widgets:\n{text}")
+    with pytest.raises(ConfigError) as refused:
+        Exporter(_options(f"--config.file={file}", *arguments), REGISTRY)
+    assert place in str(refused.value)
+
+
+@pytest.mark.parametrize("enabled", ["", "    enabled: true\n"])
+def test_the_configuration_in_force_has_the_targets_without_their_secrets(tmp_path, enabled):
+    """/config shows what each target runs by, and can be read again."""
+    given = TARGETS.replace("    timeout: 3s\n", f"    timeout: 3s\n{enabled}")
+    config = _read(tmp_path, given)
+    text = as_text(config, REGISTRY)
+    assert "hunter2" not in text
+    assert "s3cret" not in text
+    again = _read(tmp_path, text)
+    assert _on(again) == _on(config)
+    assert list(again.targets) == list(config.targets)
+    assert again.targets["widgets", "left"].settings["most"] == 5
+    assert again.targets["widgets", "right"].timeout == 1.0
+
+
+def test_reload_keeps_the_targets_that_stay_as_they_were(tmp_path):
+    """A changed target starts anew, a new one is there, one that was taken out is gone."""
+    file = Path(tmp_path / "exporter.yml")
+    file.write_text("collectors: {widgets: {targets: {a: {most: 1}, b: {most: 2}, c: {}}}}")
+    exporter = Exporter(_options(f"--config.file={file}"), REGISTRY)
+
+    def guards():
+        probes = exporter._running.probes
+        return {target: probes[name, target].guards[name] for name, target in probes}
+
+    before = guards()
+    assert list(before) == ["a", "b", "c"]
+    file.write_text("collectors: {widgets: {targets: {a: {most: 1}, b: {most: 3}, d: {}}}}")
+    exporter.reload()
+    assert list(guards()) == ["a", "b", "d"]
+    assert guards()["a"] is before["a"]
+    assert guards()["b"] is not before["b"]
+    file.write_text("collectors: {widgets: {targets: {a: {most: 13}}}}")
+    exporter.reload()
+    assert list(guards()) == ["a", "b", "d"]
+
+
+def test_no_setting_is_called_what_every_collector_has():
+    """`enabled`, `timeout` and `targets` stand beside a collector's own settings."""
+    for name, entry in COLLECTORS.items():
+        assert not settings_of(entry.factory).keys() & {"enabled", "timeout", "targets"}, name
 
 
 def test_states_tell_how_each_collector_fared():

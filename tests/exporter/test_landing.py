@@ -45,6 +45,18 @@ def test_shows_how_each_collector_fared():
     )
 
 
+def test_shows_the_targets_beside_the_collectors():
+    """A target is named after its collector, leads to its own page and is counted apart."""
+    html = shown(
+        State("cpu", "CPU time", 0.1, True, None, NOW),
+        State("redis", "A server", 3.0, False, "no answer", NOW, target="a.b:1"),
+    )
+    assert [row[0] for row in rows(html)] == ["redis a.b:1", "cpu"]
+    assert 'href="probe?collector=redis&amp;target=a.b%3A1"' in html
+    sums = re.sub(r"<[^>]+>", " ", html.partition('class="sums">')[2].partition("<table>")[0])
+    assert " ".join(sums.split()) == "1 collectors on 1 targets 1 fine 1 failed"
+
+
 def test_says_what_to_do_before_the_first_scrape():
     """An untouched exporter does not look broken."""
     assert "collectors run when" in shown(State("cpu", "CPU time"))

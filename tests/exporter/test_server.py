@@ -75,7 +75,9 @@ def test_knows_no_other_path(path):
     with serving() as server:
         reply = get(server, path)
     assert reply.status == 404
-    assert reply.text == "Not Found: there are /, /-/healthy, /-/ready, /config, /metrics.\n"
+    assert (
+        reply.text == "Not Found: there are /, /-/healthy, /-/ready, /config, /metrics, /probe.\n"
+    )
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
     assert reply.headers["x-content-type-options"] == "nosniff"
 
@@ -279,7 +281,7 @@ def test_answers_requests_that_come_together():
     with serving() as server, Client(server) as client:
         client.send("GET /-/healthy HTTP/1.1\r\n\r\nGET /none HTTP/1.1\r\n\r\n" * 3)
         stream = b""
-        while stream.count(b"HTTP/1.1 ") < 6 or not stream.endswith(b"/metrics.\n"):
+        while stream.count(b"HTTP/1.1 ") < 6 or not stream.endswith(b"/probe.\n"):
             stream += client.socket.recv(65536)
     assert re.findall(rb"HTTP/1.1 (\d+)", stream) == [b"200", b"404"] * 3
 
