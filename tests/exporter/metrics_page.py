@@ -1,58 +1,104 @@
-"""docs/metrics.md: every family that a collector yields on the recorded hosts. ``make docs``."""
+"""docs/metrics.md and the README's table, made from the collectors: ``make docs``.
 
+The families are those that the collectors yield on the recorded hosts, so the page says what is,
+not what was once written down.
+"""
+
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gnomon_exporter.collector import NoData
+from gnomon_exporter.collector import Collector, NoData
 from gnomon_exporter.collectors import COLLECTORS
+from gnomon_exporter.collectors.gpu import GpuCollector
 from gnomon_exporter.families import Metric
 from gnomon_exporter.guard import Guard
+from gnomon_exporter.nvml import Driver
 from gnomon_exporter.options import summary
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.scrape import runs
 from gnomon_exporter.settings import settings_of
+from gnomon_exporter.version import families as build_families
+from scripted_nvml import ScriptedNvml
 
-PAGE = Path(__file__).parents[2] / "docs/metrics.md"
+ROOT = Path(__file__).parents[2]
+METRICS = ROOT / "docs/metrics.md"
+README = ROOT / "README.md"
+
 _HOSTS = [Path(__file__).parent / "fixtures" / name for name in ("debian-12-vm", "metal")]
+_MARKS = ("<!-- collectors: made by `make docs` -->\n", "<!-- end of collectors -->\n")
 _HEAD = """\
 # Metrics
 
 Made by `make docs` from the collectors, run on the recorded hosts in `tests/exporter/fixtures`;
-CI checks that nothing differs. A kernel or device that has more (another line in
-`/proc/meminfo`, another sensor) gives more families of the same kind.
+CI checks that nothing differs. Another kernel or device may have fewer, or more of the same kind.
+"""
+_NONE = """\
+None on the recorded hosts: these need a server to talk to. Their tests compare them with a real
+one, under the names of that server's usual exporter.
 """
 
 
-def page() -> str:
+def metrics() -> str:
     """Return the text of docs/metrics.md."""
     return "\n".join([_HEAD, *_sections()])
 
 
+def readme() -> str:
+    """Return the README with its table of collectors as it has to be."""
+    rows = ["| collector | what | |", "|---|---|---|"]
+    for name, entry in sorted(COLLECTORS.items()):
+        state = "" if entry.default else "off by default"
+        rows.append(f"| [{name}](docs/metrics.md#{name}) | {summary(entry)} | {state} |")
+    first, last = _MARKS
+    table = first + "\n" + "\n".join(rows) + "\n\n" + last
+    return re.sub(
+        re.escape(first) + ".*" + re.escape(last),
+        lambda _: table,
+        README.read_text(),
+        flags=re.DOTALL,
+    )
+
+
 def _sections() -> Iterator[str]:
     for name, entry in sorted(COLLECTORS.items()):
-        state = "" if entry.default else " Off unless asked for."
+        state = "" if entry.default else " Off by default."
         yield f"## {name}\n\n{summary(entry)}.{state}\n"
         settings = settings_of(entry.factory)
         if settings:
             yield f"Settings: {', '.join(f'`{name}`' for name in settings)}.\n"
-        families = {}
-        for host in _HOSTS:
-            for family in _families(name, Paths(str(host))):
-                families.setdefault(family.name, family)
-        yield _table(families.values())
+        yield _table(_families(name)) or _NONE
     yield "## The exporter itself\n"
-    yield _table(_own())
+    yield _table([*_own(), *build_families()])
 
 
-def _families(name: str, paths: Paths) -> Iterator[Metric]:
-    try:
-        for family in COLLECTORS[name].factory(paths).collect():
-            if len(family):
-                yield family
-    except (NoData, OSError):
-        return  # this host has none, or a part of it is not recorded
+def _families(name: str) -> Iterable[Metric]:
+    """Return each family that a collector yields on any of the hosts."""
+    found: dict[str, Metric] = {}
+    for collector in _collectors(name):
+        try:
+            for family in collector.collect():
+                if len(family):
+                    found.setdefault(family.name, family)
+        except (NoData, OSError):
+            continue  # this host has none, or a part of it is not recorded
+    return found.values()
+
+
+def _collectors(name: str) -> Iterator[Collector]:
+    if name == "gpu":
+        for script in ("two-gpus.yml", "mig.yml"):
+            nvml = ScriptedNvml(script)
+            driver = Driver(lambda nvml=nvml: nvml, lambda: True)
+            yield GpuCollector(Paths(), dcgm=True, processes=True, _driver=driver)
+        return
+    for host in _HOSTS:
+        try:
+            yield COLLECTORS[name].factory(Paths(str(host)))
+        except ValueError:
+            return  # it has to be told where its server is
 
 
 class _One:
@@ -79,14 +125,16 @@ def _table(families: Iterable[Metric]) -> str:
         for family in sorted(families, key=lambda family: family.name)
     ]
     if not rows:
-        return "Nothing on the recorded hosts.\n"
+        return ""
     return "\n".join(["| family | type | labels | what |", "|---|---|---|---|", *rows, ""])
 
 
 def _labels(family: Metric) -> str:
-    return ", ".join(f"`{label}`" for label in family.samples[0].labels)
+    names = dict.fromkeys(label for sample in family.samples for label in sample.labels)
+    return ", ".join(f"`{label}`" for label in names)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
-    sys.stdout.write(f"{PAGE.name}: {page().count('| `')} families\n")
+    METRICS.write_text(metrics())
+    README.write_text(readme())
+    sys.stdout.write(f"{METRICS.name} and the table in {README.name} are written\n")

@@ -1,0 +1,13 @@
+"""The papers say what the collectors do."""
+
+import metrics_page
+
+
+def test_the_page_of_metrics_is_made_from_the_collectors():
+    """docs/metrics.md is what ``make docs`` writes."""
+    assert metrics_page.METRICS.read_text() == metrics_page.metrics()
+
+
+def test_every_collector_has_its_row():
+    """The README's table is what ``make docs`` writes, a row for each collector."""
+    assert metrics_page.README.read_text() == metrics_page.readme()
