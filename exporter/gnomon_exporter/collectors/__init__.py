@@ -4,6 +4,7 @@ import sys
 
 from gnomon_exporter.collectors.arp import ArpCollector
 from gnomon_exporter.collectors.bcache import BcacheCollector
+from gnomon_exporter.collectors.bcachefs import BcachefsCollector
 from gnomon_exporter.collectors.bonding import BondingCollector
 from gnomon_exporter.collectors.btrfs import BtrfsCollector
 from gnomon_exporter.collectors.cgroup import CgroupCollector
@@ -61,6 +62,7 @@ from gnomon_exporter.registry import Entry
 COLLECTORS: dict[str, Entry] = {
     "arp": Entry(ArpCollector),
     "bcache": Entry(BcacheCollector),
+    "bcachefs": Entry(BcachefsCollector),
     "bonding": Entry(BondingCollector),
     "btrfs": Entry(BtrfsCollector),
     "cgroup": Entry(CgroupCollector, threaded=True, default=False, node=False),

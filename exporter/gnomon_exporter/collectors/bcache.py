@@ -3,11 +3,9 @@
 import os
 from collections.abc import Iterator
 
-from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
+from gnomon_exporter.gathered import Family, Gathered
 from gnomon_exporter.paths import Paths
-from gnomon_exporter.reading import attribute, attribute_int, read
-
-Family = GaugeMetricFamily | CounterMetricFamily
+from gnomon_exporter.reading import attribute, attribute_int
 
 # The kernel's file, node_exporter's name (with _total where it is a counter) and its meaning.
 _SET = (
@@ -87,63 +85,45 @@ class BcacheCollector:
             sets = sorted(name for name in os.listdir(self._path) if "-" in name)
         except FileNotFoundError:
             return
-        page = _Page()
+        page = Gathered("node_bcache_")
         for uuid in sets:
             path = f"{self._path}/{uuid}"
-            page.add(path, _SET, uuid=uuid)
+            _add(page, path, _SET, uuid=uuid)
             # The file's name says microseconds; node_exporter takes them for nanoseconds.
             duration = attribute_int(f"{path}/internal/btree_read_average_duration_us")
-            page.put(
+            page.add(
                 "btree_read_average_duration_seconds",
                 "Duration of a read of the tree, on average.",
                 None if duration is None else duration / 1_000_000,
                 uuid=uuid,
             )
             for device in _numbered(path, "bdev"):
-                page.add(f"{path}/{device}", _BACKING, uuid=uuid, backing_device=device)
+                _add(page, f"{path}/{device}", _BACKING, uuid=uuid, backing_device=device)
                 table = f"{path}/{device}/writeback_rate_debug"
-                page.add_table(table, _WRITEBACK, uuid=uuid, backing_device=device)
+                _add_table(page, table, _WRITEBACK, uuid=uuid, backing_device=device)
             for device in _numbered(path, "cache"):
-                page.add(f"{path}/{device}", _CACHE, uuid=uuid, cache_device=device)
+                _add(page, f"{path}/{device}", _CACHE, uuid=uuid, cache_device=device)
                 if self._priority_stats:
                     table = f"{path}/{device}/priority_stats"
-                    page.add_table(table, _PRIORITY, uuid=uuid, cache_device=device)
-        yield from page.families.values()
+                    _add_table(page, table, _PRIORITY, uuid=uuid, cache_device=device)
+        yield from page.families()
 
 
-class _Page:
-    """The families, filled one directory after the other."""
+def _add(page: Gathered, path: str, files: tuple[tuple[str, str, str], ...], **labels: str) -> None:
+    """Add the numbers in a directory's files."""
+    for file, name, text in files:
+        value = _number(attribute(f"{path}/{file}"))
+        if value or not file.endswith("cache_readaheads"):
+            page.add(name, text, value, **labels)
 
-    def __init__(self) -> None:
-        self.families: dict[str, Family] = {}
 
-    def add(self, path: str, files: tuple[tuple[str, str, str], ...], **labels: str) -> None:
-        """Add the numbers in a directory's files."""
-        for file, name, text in files:
-            value = _number(attribute(f"{path}/{file}"))
-            if file.endswith("cache_readaheads") and not value:
-                continue
-            self.put(name, text, value, **labels)
-
-    def add_table(self, path: str, rows: dict[str, tuple[str, str]], **labels: str) -> None:
-        """Add the numbers in a file of lines such as ``rate: 1.5M/sec``."""
-        try:
-            lines = read(path).split("\n")
-        except OSError:
-            return
-        for line in lines:
-            key, _, rest = line.partition(":")
-            if key in rows and (words := rest.split()):
-                self.put(*rows[key], _number(words[-1].removesuffix("/sec").rstrip("%")), **labels)
-
-    def put(self, name: str, text: str, value: float | None, **labels: str) -> None:
-        if value is None:
-            return
-        if (family := self.families.get(name)) is None:
-            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            family = kind(f"node_bcache_{name}", text, labels=tuple(labels))
-            self.families[name] = family
-        family.add_metric(tuple(labels.values()), value)
+def _add_table(page: Gathered, path: str, rows: dict[str, tuple[str, str]], **labels: str) -> None:
+    """Add the numbers in a file of lines such as ``rate: 1.5M/sec``."""
+    for line in (attribute(path) or "").split("\n"):
+        key, _, rest = line.partition(":")
+        if key in rows and (words := rest.split()):
+            number = _number(words[-1].removesuffix("/sec").rstrip("%"))
+            page.add(*rows[key], number, **labels)
 
 
 def _numbered(path: str, prefix: str) -> list[str]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from gnomon_exporter.collector import NoData
-from gnomon_exporter.families import CounterMetricFamily, GaugeMetricFamily
 from gnomon_exporter.filters import NameFilter
+from gnomon_exporter.gathered import Family, Gathered
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.reading import attribute, read, read_value
 
@@ -39,8 +39,6 @@ _UNITS = {
     "energy": (1_000_000, "_joule_total"),
     "humidity": (1_000_000, ""),
 }
-
-Family = GaugeMetricFamily | CounterMetricFamily
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class HwmonCollector:
 
     def collect(self) -> Iterator[Family]:
         """Yield the sensors; those that give no number are left out."""
-        page = _Page()
+        page = Gathered("node_hwmon_")
         for name, chip in _named(self._found()):
             if not self._chips.keeps(name):
                 continue
@@ -85,8 +83,8 @@ class HwmonCollector:
                 )
             for sensor, values in _read_sensors(chip.path).items():
                 if self._sensors.keeps(f"{name};{sensor}"):
-                    page.add_sensor(name, sensor, values)
-        yield from page.families.values()
+                    _add_sensor(page, name, sensor, values)
+        yield from page.families()
 
     def _found(self) -> list[_Chip]:
         try:
@@ -168,41 +166,28 @@ def _clean(name: str) -> str:
     return _INVALID.sub("_", name.lower()).strip("_")
 
 
-class _Page:
-    """The families, filled one sensor after the other."""
-
-    def __init__(self) -> None:
-        self.families: dict[str, Family] = {}
-
-    def add(self, name: str, text: str, value: float, **labels: str) -> None:
-        if (family := self.families.get(name)) is None:
-            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            family = kind(f"node_hwmon_{name}", text, labels=tuple(labels))
-            self.families[name] = family
-        family.add_metric(tuple(labels.values()), value)
-
-    def add_sensor(self, chip: str, sensor: str, values: dict[str, str]) -> None:
-        kind = sensor.rstrip("0123456789")
-        label = values.get("label")
-        if label is not None:
-            text = "What the sensor is called, always 1."
-            self.add("sensor_label", text, 1, chip=chip, sensor=sensor, label=label)
-        if kind in _WHOLE:
-            name, divisor, text = _WHOLE[kind]
-            if (value := _number(values.get("", ""))) is not None:
-                self.add(name, text, value / divisor, chip=chip, sensor=sensor)
-            return
-        for prop, number in values.items():
-            if prop == "label" or (value := _number(number)) is None:
-                continue
-            if (kind, prop) == ("freq", "input"):
-                # node_exporter tells a GPU's clocks apart by their labels, and needs them.
-                if label is not None:
-                    clock = _clean(label)
-                    self.add("freq_freq_mhz", "Clock in MHz.", value / 1e6, chip=chip, sensor=clock)
-                continue
-            name, divisor, text = _metric(kind, prop, beside_plain="" in values)
-            self.add(name, text, value / divisor, chip=chip, sensor=sensor)
+def _add_sensor(page: Gathered, chip: str, sensor: str, values: dict[str, str]) -> None:
+    kind = sensor.rstrip("0123456789")
+    label = values.get("label")
+    if label is not None:
+        text = "What the sensor is called, always 1."
+        page.add("sensor_label", text, 1, chip=chip, sensor=sensor, label=label)
+    if kind in _WHOLE:
+        name, divisor, text = _WHOLE[kind]
+        if (value := _number(values.get("", ""))) is not None:
+            page.add(name, text, value / divisor, chip=chip, sensor=sensor)
+        return
+    for prop, number in values.items():
+        if prop == "label" or (value := _number(number)) is None:
+            continue
+        if (kind, prop) == ("freq", "input"):
+            # node_exporter tells a GPU's clocks apart by their labels, and needs them.
+            if label is not None:
+                clock = _clean(label)
+                page.add("freq_freq_mhz", "Clock in MHz.", value / 1e6, chip=chip, sensor=clock)
+            continue
+        name, divisor, text = _metric(kind, prop, beside_plain="" in values)
+        page.add(name, text, value / divisor, chip=chip, sensor=sensor)
 
 
 @lru_cache(maxsize=1024)
