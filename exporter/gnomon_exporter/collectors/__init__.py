@@ -40,6 +40,7 @@ from gnomon_exporter.collectors.process import ProcessCollector
 from gnomon_exporter.collectors.processes import ProcessesCollector
 from gnomon_exporter.collectors.rapl import RaplCollector
 from gnomon_exporter.collectors.redis import RedisCollector
+from gnomon_exporter.collectors.rq import RqCollector
 from gnomon_exporter.collectors.schedstat import SchedstatCollector
 from gnomon_exporter.collectors.selinux import SelinuxCollector
 from gnomon_exporter.collectors.sockstat import SockstatCollector
@@ -98,6 +99,7 @@ COLLECTORS: dict[str, Entry] = {
     "processes": Entry(ProcessesCollector, threaded=True, default=False, node=False),
     "rapl": Entry(RaplCollector),
     "redis": Entry(RedisCollector, threaded=True, default=False, node=False),
+    "rq": Entry(RqCollector, threaded=True, default=False, node=False),
     "schedstat": Entry(SchedstatCollector),
     "selinux": Entry(SelinuxCollector),
     "sockstat": Entry(SockstatCollector),
