@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gnomon.instruments import Instruments
     from gnomon.requests import Observed
     from gnomon.routes import Routes
+    from gnomon.tracing import ServerSpan, Tracing
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -40,7 +41,8 @@ class Pass:
     """Measures what an application does with requests, and changes nothing about it.
 
     app: what is measured. exclude: paths that are not. streams: templates of routes that are
-    streams whatever their media type. endpoint: answers the page of metrics.
+    streams whatever their media type. endpoint: answers the page of metrics. tracing: starts server
+    spans, None for none.
     """
 
     def __init__(
@@ -52,25 +54,36 @@ class Pass:
         endpoint: Endpoint | None,
         exclude: re.Pattern[str] | None,
         streams: frozenset[str],
+        tracing: Tracing | None = None,
     ) -> None:
         self.app = app
         self.enabled = True
+        #: Whether what answers 500 for an exception stands around this pass, not inside it.
+        self.inside = False
         self.instruments = instruments
         self.requests = instruments.requests
         self.streams = instruments.streams
         self.routes = routes
         self.stream_routes = streams
+        self.tracing = tracing
         self._endpoint = endpoint
         self._excluded = exclude.search if exclude is not None else None
+        self.at_end: list[Callable[[], Awaitable[None]]] = []
+        if tracing is not None:
+            self.at_end.append(tracing.flush)
         self.active: dict[tuple[str, str], Level] = {}
         self._observed: dict[tuple[Any, ...], tuple[Observed, Any]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one connection on."""
         if scope["type"] != "http" or not self.enabled or SEEN in scope:
-            if scope["type"] == "websocket" and self.enabled and SEEN not in scope:
-                await self._websocket(scope, receive, send)
-                return
+            if self.enabled and SEEN not in scope:
+                if scope["type"] == "websocket":
+                    await self._websocket(scope, receive, send)
+                    return
+                if scope["type"] == "lifespan":
+                    await self._lifespan(scope, receive, send)
+                    return
             await self.app(scope, receive, send)
             return
         path = scope["path"]
@@ -82,20 +95,43 @@ class Pass:
             await self.app(scope, receive, send)
             return
         exchange = Exchange(self, scope, receive, send)
+        span = exchange.span
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.finish(error)
             raise
+        finally:
+            if span is not None:
+                span.leave()
         if not exchange.finished:
             exchange.finish()
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def last(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                # uvicorn lets the signal that ended it end the process, without its exit handlers.
+                await self._at_end()
+            await send(message)
+
+        await self.app(scope, receive, last)
+
+    async def _at_end(self) -> None:
+        try:
+            for finish in self.at_end:
+                await finish()
+        except Exception:
+            guard.failed("shutdown")
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[SEEN] = True
         if self._excluded is not None and self._excluded(scope["path"]):
             await self.app(scope, receive, send)
             return
-        connection = Connection(self.instruments.websockets, self.routes, scope, receive, send)
+        span = self.tracing.begin(scope) if self.tracing is not None else None
+        connection = Connection(
+            self.instruments.websockets, self.routes, scope, receive, send, span
+        )
         scope[CONNECTION] = connection
         try:
             await self.app(scope, connection.receive, connection.send)
@@ -105,6 +141,8 @@ class Pass:
         finally:
             connection.finish()
             del scope[CONNECTION]
+            if span is not None:
+                span.leave()
 
     def level(self, method: str, scheme: str) -> Level:
         """Return the gauge of requests under way with these labels.
@@ -161,9 +199,11 @@ class Exchange:
         "exemplar",
         "finished",
         "first",
+        "foreign",
         "method",
         "received",
         "sent",
+        "span",
         "status",
         "stream",
     )
@@ -189,7 +229,21 @@ class Exchange:
             level = through.level(self.method, scope.get("scheme", "http"))
         self._level = level
         level.value += 1
+        self.foreign = False
+        self.span: ServerSpan | None = None
         self.began = perf_counter()
+        if through.tracing is not None:
+            self._trace(through.tracing)
+
+    def _trace(self, tracing: Tracing) -> None:
+        try:
+            self.span = span = tracing.begin(self._scope)
+            if span is None:
+                self.foreign = True
+            else:
+                self.exemplar = span.exemplar
+        except Exception:
+            guard.failed("server span")
 
     async def receive(self) -> Message:
         """Hand the application what the client sends."""
@@ -218,6 +272,8 @@ class Exchange:
                 self.status = message["status"]
                 self._headers = headers = message.get("headers", ())
                 through = self._pass
+                if self.foreign and through.tracing is not None:
+                    self.exemplar = through.tracing.current()
                 if is_stream(headers) or through.stream_routes:
                     self._opened(through, headers)
             elif kind == "http.response.pathsend":
@@ -270,6 +326,8 @@ class Exchange:
         first = self.first or ended
         kind = ""
         if error is not None or not ended or status >= 500:
+            if error is not None and not status and through.inside:
+                status = 500
             kind = self._error_type(error)
             ended = ended or perf_counter()
         observed = through.observed(self._scope, self._root, self.method, status, kind)
@@ -287,6 +345,12 @@ class Exchange:
         )
         if self.stream is not None:
             through.streams.ended(self.stream, duration, self._outcome(error, kind), self.exemplar)
+        if self.exemplar is not None and self.span is not None:
+            if error is not None and kind != DISCONNECTED:
+                self.span.raised(error)
+            self.span.finish(
+                self._scope, through.routes.template(self._scope, self._root), status, kind
+            )
 
     def _error_type(self, error: BaseException | None) -> str:
         if error is not None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
-from gnomon import instruments
+from gnomon import contrib, instruments
 from gnomon.asgi import Pass
 from gnomon.endpoint import Endpoint
+from gnomon.extras import require
 from gnomon.routes import Routes
-from gnomon.settings import Settings, Tracing, settings
+from gnomon.settings import Settings, Tracing, has_endpoint, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,6 +41,9 @@ class _Instrumented:
             if chosen.metrics_path is not None
             else None
         )
+        self._app = ref(app)
+        # FastAPI's own settings of telemetry, if tracing was switched off there.
+        self._native: dict[str, Any] | None = None
         self._pass: Pass | None = None
         self._active = True
         self._build: Callable[[], Any] = app.build_middleware_stack
@@ -48,12 +54,31 @@ class _Instrumented:
     def _built(self) -> Any:
         """Stand in for the application's own ``build_middleware_stack``."""
         stack = self._build()
-        return self._around(stack) if self._active else stack
+        if not self._active:
+            return stack
+        if contrib.stands_around(self._app(), self._build) and hasattr(stack, "app"):
+            # That package gives up where the outermost layer is not Starlette's own.
+            stack.app = self._around(stack.app)
+            stack.app.inside = True
+            return stack
+        return self._around(stack)
 
     def _around(self, stack: Any) -> Pass:
         chosen = self.settings
+        tracing = None
+        if chosen.tracing != "off" and (
+            has_endpoint(os.environ) or "opentelemetry.trace" in sys.modules
+        ):
+            from gnomon import tracing as tracer  # noqa: PLC0415  # it imports OpenTelemetry
+
+            native = getattr(self._app(), "_telemetry", None)
+            before = native.get("tracing") if isinstance(native, dict) else None
+            tracing = tracer.tracing(self._app(), stack, chosen)
+            if isinstance(native, dict) and native.get("tracing") != before:
+                self._native = native
         self._pass = Pass(
             stack,
+            tracing=tracing,
             instruments=self._instruments,
             routes=self._routes,
             endpoint=self._endpoint,
@@ -77,6 +102,8 @@ class _Instrumented:
                 del app.build_middleware_stack
             else:
                 app.build_middleware_stack = self._build
+        if self._native is not None:
+            self._native["tracing"] = True
         instruments.release(self.registry)
 
 
@@ -145,11 +172,17 @@ def instrument(
         tracing=tracing,
         sample_ratio=sample_ratio,
     )
+    if chosen.tracing == "opentelemetry":
+        contrib.check()
+    elif chosen.tracing == "gnomon" and has_endpoint(os.environ):
+        require("opentelemetry.sdk.trace", "fastapi")
     present = _instrumented.get(app)
     if present is not None:
         if present.settings != chosen or present.registry is not registry:
             log.warning("gnomon.instrument: the application keeps the settings of the first call")
         return
+    if chosen.tracing == "opentelemetry":
+        contrib.instrument(app, chosen)
     _instrumented[app] = _Instrumented(app, chosen, registry)
 
 
@@ -162,3 +195,5 @@ def uninstrument(app: Starlette) -> None:
     present = _instrumented.pop(app, None)
     if present is not None:
         present.undo(app)
+        if present.settings.tracing == "opentelemetry":
+            contrib.uninstrument(app)

@@ -1,5 +1,6 @@
 """All families of one registry, whoever of its applications writes into them."""
 
+import sys
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
@@ -38,6 +39,10 @@ class Instruments:
         everything = self.families()
         yield from identity.families(self._service, self._service_version)
         yield from families.collect(everything)
+        if "gnomon.spans" in sys.modules:
+            from gnomon import spans  # noqa: PLC0415  # it imports OpenTelemetry's SDK
+
+            yield from families.collect(spans.families.families())
         yield families.overflow(everything)
         yield from guard.families()
 

@@ -96,6 +96,12 @@ def _tracing(environ: Mapping[str, str]) -> Tracing:
     return "gnomon"
 
 
+def has_endpoint(environ: Mapping[str, str]) -> bool:
+    """Whether the environment says where spans go."""
+    names = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    return any(environ.get(name) for name in names)
+
+
 def _secret(environ: Mapping[str, str], name: str) -> str | None:
     """Return a secret from a variable, or from the file that ``…_FILE`` names."""
     if path := environ.get(f"{name}_FILE"):

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gnomon import guard
+from gnomon.errors import error_type
 from gnomon.families import AnyFamily, Count, Counters, Gauges, Histograms, Level
 from gnomon.streams import LIFETIMES
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from gnomon.asgi import Message, Receive, Scope, Send
     from gnomon.routes import Routes
+    from gnomon.tracing import ServerSpan
 
 #: The scope's key under which a connection's own object is found.
 CONNECTION = "gnomon.websocket"
@@ -88,14 +90,16 @@ class WebSocketFamilies:
 class Connection:
     """One WebSocket under way."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         families: WebSocketFamilies,
         routes: Routes,
         scope: Scope,
         receive: Receive,
         send: Send,
+        span: ServerSpan | None = None,
     ) -> None:
+        self._span = span
         self._families = families
         self._routes = routes
         self._scope: Scope | None = scope
@@ -175,12 +179,16 @@ class Connection:
         try:
             route = self._resolved()
             families = self._families
+            if self._span is not None:
+                kind = error_type(error) if error is not None else ""
+                self._span.finish({"type": "websocket"}, route, self._refusal, kind)
+            exemplar = self._span.exemplar if self._span is not None else None
             if not self._accepted:
                 status = 500 if error is not None and not self._refusal else self._refusal
                 families.refused.child(route, str(status) if status else "").inc()
                 return
             families.connections.child(route).add(-1)
-            families.duration.child(route).observe(perf_counter() - self._accepted)
+            families.duration.child(route).observe(perf_counter() - self._accepted, exemplar)
             # Returning without a word closes with 1000, raising with 1011, as servers do it.
             code, by = self._closed or (("1011", "error") if error else ("1000", "server"))
             families.closed.child(route, code, by).inc()

@@ -1,0 +1,270 @@
+"""The server span: whether a request has one is decided before OpenTelemetry's SDK is entered."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    get_current_span,
+    set_span_in_context,
+)
+
+from gnomon.identity import version
+from gnomon.providers import flush, provider, random_id
+from gnomon.requests import METHODS, OTHER
+from gnomon.routes import UNMATCHED
+
+if TYPE_CHECKING:
+    from contextvars import Token
+
+    from opentelemetry.trace import TraceState
+
+    from gnomon.asgi import Scope
+    from gnomon.providers import Provider
+    from gnomon.settings import Settings
+
+_LOW = (1 << 64) - 1
+_UNSAMPLED = TraceFlags(TraceFlags.DEFAULT)
+
+#: Seconds that the end of an application waits for its last spans.
+PATIENCE = 2.0
+
+#: Longest value of an attribute that a client chooses, in characters.
+LIMIT = 1024
+
+
+def tracing(app: Any, stack: Any, settings: Settings) -> Tracing:
+    """Return what starts the server spans of an application, or watches those of others.
+
+    stack: its middleware. Spans of an instrumentation that is in it stay the only ones.
+    """
+    if settings.tracing == "opentelemetry" or _traced(stack):
+        return Tracing(None)
+    own = provider(settings)
+    if own is not None and own.ids is not None:
+        # FastAPI starts spans of its own as soon as there is a global provider: ours would be
+        # the second one of each request. A provider that it was given stays in charge.
+        native = getattr(app, "_telemetry", None)
+        if isinstance(native, dict) and native.get("tracing"):
+            if native.get("tracer_provider") is not None:
+                return Tracing(None)
+            native["tracing"] = False
+    return Tracing(own)
+
+
+def _traced(stack: Any) -> bool:
+    """Whether another package's tracing middleware is in a stack."""
+    seen: set[int] = set()
+    while stack is not None and id(stack) not in seen:
+        seen.add(id(stack))
+        if type(stack).__module__ in (
+            "opentelemetry.instrumentation.asgi",
+            "starlette.middleware.opentelemetry",
+        ):
+            return True
+        stack = getattr(stack, "app", None)
+    return False
+
+
+class Tracing:
+    """Starts server spans.
+
+    own: None if the spans are another instrumentation's.
+    """
+
+    def __init__(self, own: Provider | None) -> None:
+        self._foreign = own is None
+        if own is not None:
+            self._tracer = own.provider.get_tracer("gnomon", version())
+            self._ids = own.ids
+            # OpenTelemetry's rule: a trace is recorded if its id's low 64 bits are below this.
+            self._bound = None if own.ratio is None else round(own.ratio * (_LOW + 1))
+            (self._key,) = set_span_in_context(INVALID_SPAN, Context())
+            fields = propagate.get_global_textmap().fields
+            self._fields = frozenset(field.lower().encode() for field in fields)
+
+    def begin(self, scope: Scope) -> ServerSpan | None:
+        """Start a request's span and make it current; None if another instrumentation does.
+
+        Must be called, and ended, in the coroutine that calls the application.
+        """
+        if self._foreign:
+            return None
+        if self._ids is not None:
+            scope.setdefault("fastapi.telemetry", None)  # mounted FastAPI applications keep quiet
+        parent = get_current()
+        if parent and self._traced(parent):
+            return None
+        for name, _ in scope["headers"]:
+            if name in self._fields:
+                parent = self._extracted(scope)
+                break
+        if not parent:
+            # A new trace, as most requests without a tracing client in front of them.
+            trace_id = random_id(128)
+            if self._bound is not None and trace_id & _LOW >= self._bound:
+                return self._unrecorded(parent, trace_id, None)
+            if self._ids is not None:
+                self._ids.want(trace_id)
+            return self._recorded(scope, parent)
+        context = get_current_span(parent).get_span_context()
+        if not context.is_valid:
+            trace_id = random_id(128)
+            if self._bound is not None and trace_id & _LOW >= self._bound:
+                return self._unrecorded(parent, trace_id, None)
+            if self._ids is not None:
+                self._ids.want(trace_id)
+        elif self._bound is not None and not context.trace_flags.sampled:
+            return self._unrecorded(parent, context.trace_id, context.trace_state)
+        return self._recorded(scope, parent)
+
+    @staticmethod
+    def _traced(context: Context) -> bool:
+        """Whether a server span is current: then whoever started it traces this request."""
+        span = get_current_span(context)
+        return span is not INVALID_SPAN and (
+            getattr(span, "kind", SpanKind.SERVER) is SpanKind.SERVER
+        )
+
+    def _unrecorded(self, parent: Context, trace_id: int, state: TraceState | None) -> ServerSpan:
+        # Without it client libraries would start traces of their own, with nothing above.
+        span = NonRecordingSpan(SpanContext(trace_id, random_id(64), False, _UNSAMPLED, state))
+        context = set_span_in_context(span, parent) if parent else Context({self._key: span})
+        return ServerSpan(span, attach(context), None)
+
+    def _recorded(self, scope: Scope, parent: Context) -> ServerSpan:
+        span = self._started(scope, parent)
+        ids = exemplar(span.get_span_context()) if span.is_recording() else None
+        return ServerSpan(span, attach(set_span_in_context(span, parent)), ids)
+
+    async def flush(self) -> None:
+        """Send what waits, for two seconds at most."""
+        if not self._foreign and self._ids is not None:
+            from anyio import to_thread  # noqa: PLC0415  # asked for once, at the end
+
+            await to_thread.run_sync(flush, PATIENCE, abandon_on_cancel=True)
+
+    @staticmethod
+    def current() -> dict[str, str] | None:
+        """Return the ids of the span that is current, None if it is not sampled."""
+        return exemplar(get_current_span().get_span_context())
+
+    def _extracted(self, scope: Scope) -> Context:
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            if name in self._fields:
+                field, text = name.decode("latin-1"), value.decode("latin-1")
+                headers[field] = f"{headers[field]},{text}" if field in headers else text
+        return propagate.extract(headers)
+
+    def _started(self, scope: Scope, parent: Context) -> Any:
+        original = scope.get("method", "")
+        attributes = _attributes(scope)
+        if scope["type"] == "websocket":
+            name = "WS"
+        elif original in METHODS:
+            name = attributes["http.request.method"] = original
+        else:
+            name = "HTTP"
+            attributes["http.request.method"] = OTHER
+            attributes["http.request.method_original"] = original[:LIMIT]
+        return self._tracer.start_span(
+            name, context=parent, kind=SpanKind.SERVER, attributes=attributes
+        )
+
+
+class ServerSpan:
+    """One request's span, or the stand-in that carries the ids of one that is not recorded."""
+
+    __slots__ = ("_span", "_token", "exemplar")
+
+    def __init__(self, span: Any, token: Token[Context], ids: dict[str, str] | None) -> None:
+        self._span = span
+        self._token = token
+        self.exemplar = ids
+
+    def finish(self, scope: Scope, route: str, status: int, kind: str) -> None:
+        """End the span with what has become of the request.
+
+        route: its template. status: 0 if there was none. kind: the error
+        type, "" if there was no error.
+        """
+        if self.exemplar is None:
+            return
+        span = self._span
+        attributes: dict[str, Any] = {}
+        if status:
+            attributes["http.response.status_code"] = status
+        if kind:
+            attributes["error.type"] = kind
+            span.set_status(Status(StatusCode.ERROR))
+        if route != UNMATCHED:
+            attributes["http.route"] = route
+            word = "WS" if scope["type"] == "websocket" else scope["method"]
+            span.update_name(f"{word if word in METHODS or word == 'WS' else 'HTTP'} {route}")
+        span.set_attributes(attributes)
+        span.end()
+
+    def raised(self, error: BaseException) -> None:
+        """Note an exception: its class and where it came from, not its text.
+
+        Texts of exceptions, and the source lines beside them, carry queries and credentials.
+        """
+        if self.exemplar is not None:
+            kind = type(error)
+            where = "\n".join(
+                f'  File "{frame.f_code.co_filename}", line {line}, in {frame.f_code.co_name}'
+                for frame, line in traceback.walk_tb(error.__traceback__)
+            )
+            self._span.add_event(
+                "exception",
+                {
+                    "exception.type": f"{kind.__module__}.{kind.__qualname__}",
+                    "exception.stacktrace": where,
+                },
+            )
+
+    def leave(self) -> None:
+        """Make current what was so before."""
+        detach(self._token)
+
+
+def exemplar(context: SpanContext) -> dict[str, str] | None:
+    """Return a sampled span's ids as an exemplar's labels."""
+    if not context.trace_flags.sampled:
+        return None
+    return {
+        "trace_id": trace.format_trace_id(context.trace_id),
+        "span_id": trace.format_span_id(context.span_id),
+    }
+
+
+def _attributes(scope: Scope) -> dict[str, Any]:
+    """Return what is known of a request before it is routed; no query, for it may hold secrets."""
+    attributes: dict[str, Any] = {
+        "url.scheme": scope.get("scheme", "http"),
+        "url.path": scope["path"][:LIMIT],
+    }
+    if version_ := scope.get("http_version"):
+        attributes["network.protocol.version"] = version_
+    if client := scope.get("client"):
+        attributes["client.address"] = client[0]
+    if server := scope.get("server"):
+        attributes["server.address"] = server[0]
+        if server[1] is not None:
+            attributes["server.port"] = server[1]
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            attributes["user_agent.original"] = value[:LIMIT].decode("latin-1")
+            break
+    return attributes
