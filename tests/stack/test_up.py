@@ -87,12 +87,17 @@ def test_a_second_start_says_that_one_runs_and_where(stack):
 def test_an_application_is_scraped_within_ten_seconds(stack, tmp_path, eventually):
     """Without a restart, with its service label; and no longer once it is removed."""
     checkout, port = stack.checkout, servers.free_port()
-    (tmp_path / "metrics").write_text("orders_total 7\n")
-    words = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    script = (
+        "import threading, prometheus_client as client\n"
+        "client.Counter('orders', 'Orders.').inc(7)\n"
+        f"client.start_http_server({port}, '127.0.0.1')\n"
+        "threading.Event().wait()\n"
+    )
+    words = [sys.executable, "-c", script]
     url = f"http://127.0.0.1:{port}/metrics"
     prometheus = checkout.ports["prometheus"]
     before = checkout.pid("--storage.tsdb.path")
-    with servers.Server(words, ready=url, log=tmp_path / "log", cwd=tmp_path):
+    with servers.Server(words, ready=url, log=tmp_path / "log"):
         added = checkout.run("target", "add", "shop", url, "--service", "store")
         assert added.returncode == 0, added.stderr
         expression = (
