@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from gnomon_stack import lock, namespace, packages, ports, programs, ready, table, templates
+from gnomon_stack import (
+    exporter_yml,
+    lock,
+    namespace,
+    packages,
+    ports,
+    programs,
+    ready,
+    table,
+    templates,
+)
 from gnomon_stack.configs import with_ports
 from gnomon_stack.home import Home
 from gnomon_stack.parts import EXPORTER, PARTS, Part
@@ -46,6 +56,7 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         for name, why in _left_out(home, found, say).items():
             say(f"{name} is left out: {why}")
             del found[name]
+        exporter_yml.write(home.root, say)
         active = {
             part: port for part, port in wanted.items() if part == EXPORTER or part.name in found
         }
@@ -148,8 +159,8 @@ def _answers(
     """Return the values that supervisord.conf asks for."""
     dying = lead("TERM")
     exporter = [*dying, str(Path(sys.executable).with_name("gnomon-exporter"))]
-    if (home.root / "exporter.yml").exists():
-        exporter += ["--config.file", "exporter.yml"]
+    if (home.root / exporter_yml.NAME).exists():
+        exporter += ["--config.file", exporter_yml.NAME]
 
     def words(name: str) -> str:
         path = found.get(name)
