@@ -1,7 +1,10 @@
 """Real Redis and memcached servers for the tests, alone with their directory on a free port."""
 
 import getpass
+import json
 import socket
+import socketserver
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,3 +76,31 @@ def _wait(port: int, server: servers.Server, greeting: bytes) -> None:
             if server.process.poll() is not None or time.monotonic() > end:
                 raise AssertionError(server.last_words()) from None
             time.sleep(0.02)
+
+
+@contextmanager
+def replaying(recording: Path) -> Iterator[int]:
+    """Answer what was asked of a real server as it did; yield the port.
+
+    recording: JSON of the raw answer to each command, byte for byte as latin-1.
+    """
+    answers = json.loads(recording.read_text())
+
+    class Answering(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                words = [line.strip()]
+                if line.startswith(b"*"):  # Redis' own protocol: number of words, then each
+                    words = []
+                    for _ in range(int(line[1:])):
+                        length = int(self.rfile.readline()[1:])
+                        words.append(self.rfile.read(length + 2)[:-2])
+                self.wfile.write(answers[b" ".join(words).decode()].encode("latin-1"))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answering) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.redis_info import number
@@ -26,8 +26,7 @@ _SCAN_STEP = 1000
 _LONGEST_NUMBER = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A key, or a pattern of keys, in a database."""
 
     database: int

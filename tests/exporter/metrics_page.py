@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import recorded_servers
 from gnomon_exporter.collector import Collector, NoData
 from gnomon_exporter.collectors import COLLECTORS
 from gnomon_exporter.collectors.gpu import GpuCollector
@@ -93,6 +94,9 @@ def _collectors(name: str) -> Iterator[Collector]:
             nvml = ScriptedNvml(script)
             driver = Driver(lambda nvml=nvml: nvml, lambda: True)
             yield GpuCollector(Paths(), dcgm=True, processes=True, _driver=driver)
+        return
+    if name in ("memcached", "processes", "redis"):
+        yield from recorded_servers.collectors(name)
         return
     for host in _HOSTS:
         try:

@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator, Mapping
 
 from gnomon_exporter import redis_streams
-from gnomon_exporter.client_connection import Tls, parse_address
+from gnomon_exporter.client_connection import Tls
 from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.paths import Paths
-from gnomon_exporter.reading import read
 from gnomon_exporter.redis_info import (
     Sections,
     databases,
@@ -26,9 +25,9 @@ from gnomon_exporter.redis_info import (
     single,
 )
 from gnomon_exporter.redis_keys import KeyReader, parse_keys, shown
-from gnomon_exporter.resp import Command, Redis, Reply, ReplyError
+from gnomon_exporter.redis_login import Login
+from gnomon_exporter.resp import Command, Reply, ReplyError
 
-_SCHEMES = {"redis": False, "rediss": True, "valkey": False, "valkeys": True}
 _CONFIG = ("io-threads", "maxclients", "maxmemory", "repl-backlog-size")
 _OUTPUT_LIMIT = "client-output-buffer-limit"
 _COMMANDLOGS = ("slow", "large-request", "large-reply")  # Valkey's
@@ -84,19 +83,13 @@ class RedisCollector:
         tls_insecure_skip_verify: bool = False,
     ) -> None:
         del paths  # a server is none of the host's files
-        try:
-            place = parse_address(address, schemes=_SCHEMES, port=6379)
-        except ValueError as error:
-            raise ValueError(f"address: {error}") from None
-        if username and place.username:
-            raise ValueError("username: the address names a user as well: take one of them out")
-        if password_file and place.password:
-            raise ValueError("password_file: the address has a password: take one of them out")
         if server_timeout <= 0:
             raise ValueError("server_timeout: must be more than 0 seconds")
         tls = Tls(
             tls_ca_file, tls_cert_file, tls_key_file, tls_server_name, tls_insecure_skip_verify
         )
+        login = Login(address, username=username, password_file=password_file, tls=tls)
+        place = login.place
         self._keys = parse_keys("keys", keys, place.database)
         self._key_patterns = parse_keys("key_patterns", key_patterns, place.database)
         self._count_keys = parse_keys("count_keys", count_keys, place.database)
@@ -111,17 +104,7 @@ class RedisCollector:
         self._address = place
         self._problems: list[str] = []
 
-        def password() -> str:
-            return read(password_file).rstrip("\r\n") if password_file else place.password
-
-        try:
-            self._redis = Redis(
-                place, username=username or place.username, password=password, tls=tls
-            )
-        except ImportError:
-            raise ValueError(
-                "hiredis is missing: install gnomon with its extra: exporter"
-            ) from None
+        self._redis = login.client()
 
     def collect(self) -> Iterator[Metric]:
         """Yield redis_up, then all that the server tells; raise what it does not.

@@ -303,13 +303,14 @@ def test_sees_replication_from_both_ends(tmp_path):
         assert page.value("redis_master_sync_in_progress", **link) == 0
         assert page.value("redis_master_last_io_seconds_ago", **link) >= 0
         assert page.value("redis_slave_info", read_only="1", **link) == 1
-        while not (found := scrape(master).labels("redis_connected_slave_lag_seconds")):
-            assert time.monotonic() < end
+        follower = {"slave_ip": "127.0.0.1", "slave_port": str(replica), "slave_state": "online"}
+        while (page := scrape(master)).value(
+            "redis_connected_slave_lag_seconds", **follower
+        ) is None:
+            assert time.monotonic() < end, page.text
             time.sleep(0.1)
-        assert found == [
-            {"slave_ip": "127.0.0.1", "slave_port": str(replica), "slave_state": "online"}
-        ]
-        assert scrape(master).value("redis_connected_slaves") == 1
+        assert page.value("redis_connected_slave_offset_bytes", **follower) >= 0
+        assert page.value("redis_connected_slaves") == 1
 
 
 def test_reports_a_cluster_node(tmp_path, free_port):
