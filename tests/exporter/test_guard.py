@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from gnomon_exporter.collector import NoData
+from gnomon_exporter.exposition import write
 from gnomon_exporter.families import GaugeMetricFamily, Metric
 from gnomon_exporter.guard import Guard
 from gnomon_exporter.helpers import Helpers
@@ -79,18 +80,23 @@ def test_no_data_is_neither_success_nor_failure():
     assert guarded.last_success is None
 
 
-def test_what_is_absent_is_looked_for_again_later(monkeypatch):
-    """A subject that is not there costs one run in ABSENT seconds, and is found when it comes."""
+@pytest.mark.parametrize("success", [None, True])
+def test_what_is_absent_is_looked_for_again_later(monkeypatch, success):
+    """A subject that is not there costs one run in ABSENT seconds, and is found when it comes.
+
+    Whether its collector says so or just yields nothing.
+    """
     there = False
 
     def script():
-        if not there:
+        if not there and success is None:
             raise NoData("no such device")
-        yield from _one()
+        if there:
+            yield from _one()
 
     guarded = _guard(script)
     for _ in range(10):
-        assert _run(guarded).success is None
+        assert _run(guarded).success is success
     assert guarded.collector.runs == 1
     there = True
     monkeypatch.setattr("gnomon_exporter.guard.ABSENT", 0.0)
@@ -98,6 +104,34 @@ def test_what_is_absent_is_looked_for_again_later(monkeypatch):
     monkeypatch.undo()
     assert _run(guarded).success is True
     assert guarded.collector.runs == 3
+
+
+def test_a_family_is_written_anew_when_anything_in_it_changes():
+    """Values, labels and series: the text is always that of the last run."""
+    families = []
+
+    def script():
+        yield from families
+
+    def _family(labels, *rows):
+        family = GaugeMetricFamily("f", "F.", labels=labels)
+        family.rows = list(rows)
+        return family
+
+    guarded = _guard(script)
+    for family in (
+        _family(["a"], (["x"], 1)),
+        _family(["a"], (["x"], 1)),
+        _family(["a"], (["x"], 2)),
+        _family(["a"], (["y"], 2)),
+        _family(["b"], (["y"], 2)),
+        _family(["b"], (["y"], 2), (["z"], 3)),
+        _family(["b"]),
+        _family(["b"], (["y"], 2)),
+        _family([], ([], 2)),
+    ):
+        families[:] = [family] if len(family) else [GaugeMetricFamily("g", "G.", 1)]
+        assert _run(guarded).texts == [write(each) for each in families]
 
 
 def test_hang_holds_one_thread_and_fails_later_scrapes_at_once():
