@@ -1,22 +1,25 @@
 """The redis collector, against real servers."""
 
+import json
 import math
 import os
 import socket
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from caches import redis_server, say, silent_server
+from caches import redis_server, replaying, say, silent_server
 from certificates import Authority
 from gnomon_exporter.collectors.redis import RedisCollector, _bound
 from gnomon_exporter.exposition import render, write
 from gnomon_exporter.paths import Paths
 
 ABSENT = None
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
 class Page:
@@ -762,6 +765,69 @@ def test_understands_what_other_servers_say():
     # The fourth number of db0 is Redis 8's keys with expiring fields, not KeyDB's cached keys.
     assert 'redis_db_keys_cached{db="db0"}' not in text
     assert 'valkey_version="8.1.0"' in text
+
+
+@pytest.fixture
+def patched(tmp_path):
+    """Return a function that runs the recorded Redis with some answers changed."""
+
+    @contextmanager
+    def patch(changes, old="", new=""):
+        answers = json.loads((FIXTURES / "redis-7.0-master.json").read_text())
+        _, _, info = answers["INFO ALL"].partition("\r\n")
+        info = info.removesuffix("\r\n").replace(old, new)
+        answers |= {"INFO ALL": f"${len(info)}\r\n{info}\r\n"} | changes
+        path = tmp_path / "answers.json"
+        path.write_text(json.dumps(answers))
+        with replaying(path) as port:
+            yield port
+
+    return patch
+
+
+def test_reports_valkeys_command_logs(patched):
+    """From Valkey 8.1 on there are three logs; others are not asked, for it would be an error."""
+    lengths = {"slow": 3, "large-request": 2, "large-reply": 1}
+    changes = {f"COMMANDLOG LEN {log}": f":{length}\r\n" for log, length in lengths.items()}
+    version = "redis_version:7.2.4\r\nvalkey_version:8.1.0"
+    with patched(changes, "redis_version:7.0.15", version) as port:
+        page = scrape(port)
+    assert page.error == ""
+    assert page.value("redis_commandlog_slow_length") == 3
+    assert page.value("redis_commandlog_large_request_length") == 2
+    assert page.value("redis_commandlog_large_reply_length") == 1
+    (info,) = page.labels("redis_instance_info")
+    assert info["valkey_version"] == "8.1.0"
+    with patched({}) as port:  # which hangs up at a command that was not recorded
+        assert scrape(port).error == ""
+
+
+def test_keys_of_another_cluster_node_are_no_fault(patched):
+    """One configuration serves all nodes: a key that lives on another has no series here."""
+    moved = "-MOVED 1234 10.0.0.2:6379\r\n"
+    changes = {"TYPE jobs": moved, "MEMORY USAGE jobs": moved, "XINFO STREAM events": moved}
+    with patched(changes | {"XINFO GROUPS events": moved}) as port:
+        page = scrape(port, keys=("jobs", "hits"), streams=("events",))
+    assert page.error == ""
+    assert page.value("redis_key_size", db="db0", key="jobs") is ABSENT
+    assert page.value("redis_key_size", db="db0", key="hits") == 2
+    assert "redis_stream" not in page.text
+
+
+@pytest.mark.parametrize(
+    "answer", [":1\r\n", "*-1\r\n", "$-1\r\n", "*2\r\n:1\r\n*0\r\n", "+OK\r\n"]
+)
+def test_answers_of_another_kind_cost_their_own_series_only(patched, answer):
+    """A number, nothing or a list where something else belongs breaks no other series."""
+    odd = ["LATENCY LATEST", "LATENCY HISTOGRAM", "SLOWLOG GET 1", "SLOWLOG LEN", "TYPE jobs"]
+    odd += ["CONFIG GET maxclients", "CONFIG GET databases", "XINFO GROUPS events", "STRLEN hits"]
+    with patched(dict.fromkeys([*odd, "SCAN 0 MATCH * COUNT 1000"], answer)) as port:
+        page = scrape(port, keys=("jobs", "hits"), streams=("events",), count_keys=("*",))
+    assert page.value("redis_up") == 1
+    assert page.value("redis_memory_used_bytes") > 0
+    assert page.value("redis_config_maxmemory") == 0
+    assert page.value("redis_stream_length", db="db0", stream="events") == 2
+    assert page.value("redis_key_memory_usage_bytes", db="db0", key="hits") > 0
 
 
 def test_numbers_that_are_none():
