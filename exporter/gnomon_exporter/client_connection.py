@@ -4,6 +4,7 @@ Client libraries put a timeout on each read: a server that sends a byte now and 
 for them. Here every call takes the moment (``time.monotonic``) by which the whole scrape is over.
 """
 
+import select
 import socket
 import ssl
 import time
@@ -140,6 +141,16 @@ class ClientConnection:
         except OSError as error:
             raise self._failed(error) from None
         return data
+
+    def has_input(self, seconds: float) -> bool:
+        """Wait until there is something to receive; say whether there is. Not late after it."""
+        if self._socket is None:
+            return True  # where ``receive`` will say why
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def close(self) -> None:
         """Hang up. Nothing happens when it is closed already."""

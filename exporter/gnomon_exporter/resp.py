@@ -57,6 +57,7 @@ class Redis:
         self._reader = self._reader_type(
             protocolError=ProtocolError, replyError=ReplyError, notEnoughData=_MORE
         )
+        self._unparsed = 0
         self._database = 0
         self._refused: dict[str, float] = {}
 
@@ -113,6 +114,31 @@ class Redis:
             if isinstance(reply, ReplyError):
                 raise reply
             self._database = database
+
+    def pushed(self, seconds: float) -> list[Reply]:
+        """Return what a subscription brings within as many seconds; nothing if it is silent.
+
+        Raises OSError.
+        """
+        if not (found := self._parsed()) and self._connection.has_input(seconds):
+            data = self._connection.receive(time.monotonic() + 1)
+            self._unparsed += len(data)
+            if self._unparsed > ANSWER_LIMIT:
+                raise self._nonsense(f"a message of more than {ANSWER_LIMIT >> 20} MiB")
+            self._reader.feed(data)
+            found = self._parsed()
+        return found
+
+    def _parsed(self) -> list[Reply]:
+        """Return what is there of whole messages."""
+        found: list[Reply] = []
+        try:
+            while (reply := self._reader.gets()) is not _MORE:
+                found.append(reply)
+                self._unparsed = 0
+        except ProtocolError:
+            raise self._nonsense("what came is not in Redis' protocol") from None
+        return found
 
     def _open(self, deadline: float) -> None:
         """Connect and log in."""

@@ -7,6 +7,7 @@ from gnomon_exporter.collectors.bcache import BcacheCollector
 from gnomon_exporter.collectors.bcachefs import BcachefsCollector
 from gnomon_exporter.collectors.bonding import BondingCollector
 from gnomon_exporter.collectors.btrfs import BtrfsCollector
+from gnomon_exporter.collectors.celery import CeleryCollector
 from gnomon_exporter.collectors.cgroup import CgroupCollector
 from gnomon_exporter.collectors.conntrack import ConntrackCollector
 from gnomon_exporter.collectors.cpu import CpuCollector
@@ -66,6 +67,7 @@ COLLECTORS: dict[str, Entry] = {
     "bcachefs": Entry(BcachefsCollector),
     "bonding": Entry(BondingCollector),
     "btrfs": Entry(BtrfsCollector),
+    "celery": Entry(CeleryCollector, threaded=True, default=False, node=False),
     "cgroup": Entry(CgroupCollector, threaded=True, default=False, node=False),
     "conntrack": Entry(ConntrackCollector),
     "cpu": Entry(CpuCollector),
