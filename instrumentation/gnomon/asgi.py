@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gnomon.requests import Observed
     from gnomon.routes import Routes
     from gnomon.tracing import ServerSpan, Tracing
+    from gnomon.workers.worker import Worker
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -55,6 +56,7 @@ class Pass:
         exclude: re.Pattern[str] | None,
         streams: frozenset[str],
         tracing: Tracing | None = None,
+        worker: Worker | None = None,
     ) -> None:
         self.app = app
         self.enabled = True
@@ -71,6 +73,8 @@ class Pass:
         self.at_end: list[Callable[[], Awaitable[None]]] = []
         if tracing is not None:
             self.at_end.append(tracing.flush)
+        self._worker = worker
+        self._sleeping = worker is not None
         self.active: dict[tuple[str, str], Level] = {}
         self._observed: dict[tuple[Any, ...], tuple[Observed, Any]] = {}
 
@@ -86,6 +90,8 @@ class Pass:
                     return
             await self.app(scope, receive, send)
             return
+        if self._sleeping:
+            self._wake()
         path = scope["path"]
         if self._endpoint is not None and self._endpoint.is_at(scope, path):
             await self._endpoint(scope, receive, send)
@@ -107,7 +113,19 @@ class Pass:
         if not exchange.finished:
             exchange.finish()
 
+    def _wake(self) -> None:
+        """Tell this worker of the first request that it serves."""
+        self._sleeping = False
+        try:
+            if self._worker is not None:
+                self._worker.wake()
+        except Exception:
+            guard.failed("workers")
+
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._worker is not None:
+            self._worker.start()
+
         async def last(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
                 # uvicorn lets the signal that ended it end the process, without its exit handlers.
@@ -120,6 +138,8 @@ class Pass:
         try:
             for finish in self.at_end:
                 await finish()
+            if self._worker is not None:
+                self._worker.save()
         except Exception:
             guard.failed("shutdown")
 

@@ -17,6 +17,7 @@ from gnomon.endpoint import Endpoint
 from gnomon.extras import require
 from gnomon.routes import Routes
 from gnomon.settings import Settings, Tracing, has_endpoint, settings
+from gnomon.workers.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,8 +37,9 @@ class _Instrumented:
             registry, chosen.service, chosen.service_version, chosen.max_series
         )
         self._routes = Routes(app)
+        self._worker = Worker(f"{chosen.service} {chosen.metrics_path}", registry.collect)
         self._endpoint = (
-            Endpoint(chosen.metrics_path, chosen.metrics_token, registry.collect)
+            Endpoint(chosen.metrics_path, chosen.metrics_token, self._worker.gather)
             if chosen.metrics_path is not None
             else None
         )
@@ -79,6 +81,7 @@ class _Instrumented:
         self._pass = Pass(
             stack,
             tracing=tracing,
+            worker=self._worker,
             instruments=self._instruments,
             routes=self._routes,
             endpoint=self._endpoint,

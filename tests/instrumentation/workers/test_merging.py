@@ -1,0 +1,84 @@
+"""Adding up the pages of several workers."""
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, Info, Summary
+from prometheus_client.openmetrics.exposition import generate_latest
+
+from gnomon.endpoint import Page
+from gnomon.workers import codec
+from gnomon.workers.merging import cumulative, merge
+
+
+def worker(registry, n):
+    """Fill a registry as the n-th worker does."""
+    requests = Counter("requests", "Requests.", ["route"], registry=registry)
+    requests.labels("/both").inc(n)
+    requests.labels(f"/{n}").inc(1)
+    seconds = Histogram("seconds", "Seconds.", registry=registry, buckets=(1, 5))
+    seconds.observe(n, exemplar={"trace_id": str(n)})
+    Summary("size", "Sizes.", registry=registry).observe(n)
+    Gauge("level", "Level.", registry=registry).set(n)
+    Gauge("done_timestamp_seconds", "When.", registry=registry).set(n)
+    Gauge("process_start_time_seconds", "When.", registry=registry).set(n)
+    Info("build", "Build.", registry=registry).info({"version": "1"})
+    Enum("state", "State.", states=["up", "down"], registry=registry).state("up")
+    return list(registry.collect())
+
+
+@pytest.fixture
+def two():
+    """The pages of workers 1 and 3, as they come from the wire."""
+    return [codec.load(codec.dump(worker(CollectorRegistry(), n))) for n in (1, 3)]
+
+
+def samples(families):
+    """Give all samples by name and labels."""
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    }
+
+
+def test_each_kind_by_its_rule(two):
+    """Counts and levels add up, times and facts do not."""
+    assert samples(merge(two)) == {
+        ("requests_total", "/both"): 4,
+        ("requests_total", "/1"): 1,
+        ("requests_total", "/3"): 1,
+        ("seconds_bucket", "1.0"): 1,
+        ("seconds_bucket", "5.0"): 2,
+        ("seconds_bucket", "+Inf"): 2,
+        ("seconds_count",): 2,
+        ("seconds_sum",): 4,
+        ("size_count",): 2,
+        ("size_sum",): 4,
+        ("level",): 4,
+        ("done_timestamp_seconds",): 3,
+        ("process_start_time_seconds",): 1,
+        ("build_info", "1"): 1,
+        ("state", "up"): 1,
+        ("state", "down"): 0,
+    }
+
+
+def test_exemplars_survive(two):
+    """Each bucket keeps its latest exemplar, and the page is valid OpenMetrics."""
+    page = generate_latest(Page(merge(two))).decode()
+    assert 'seconds_bucket{le="1.0"} 1.0 # {trace_id="1"} 1.0' in page
+    assert 'seconds_bucket{le="5.0"} 2.0 # {trace_id="3"} 3.0' in page
+    assert page.endswith("# EOF\n")
+
+
+def test_only_what_grows_outlives_a_worker(two):
+    """The dead have no levels and no states."""
+    names = {family.name for family in cumulative(two[0])}
+    assert names == {"requests", "seconds", "size"}
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[["a"]]', b"null", b"\xff"])
+def test_broken_bytes_are_refused(data):
+    """Half a snapshot is no page."""
+    with pytest.raises(ValueError):  # noqa: PT011  # any text will do
+        codec.load(data)
