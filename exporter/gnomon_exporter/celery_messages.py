@@ -86,11 +86,16 @@ def question(method: str, exchange: str, routing_key: str) -> bytes:
 
 
 class Answers:
-    """What the workers answered: by node, the queues they consume and their processes."""
+    """What the workers answered: by node.
+
+    queues: those that it consumes. processes: how many its pool has, where it has any.
+    concurrency: how many tasks it runs at once, whether in processes, threads or greenlets.
+    """
 
     def __init__(self) -> None:
         self.queues: dict[str, list[str]] = {}
         self.processes: dict[str, int] = {}
+        self.concurrency: dict[str, int] = {}
 
     def take(self, content: Content | None) -> None:
         """Add an answer, which is one node's; leave out what is none."""
@@ -106,8 +111,7 @@ class Answers:
 
     def _pool(self, node: str, pool: Any) -> None:
         if isinstance(pool, Mapping):
-            processes = pool.get("processes")
-            # Pools of threads have no processes, but a number of them.
-            count = len(processes) if isinstance(processes, list) else pool.get("max-concurrency")
-            if isinstance(count, int):
-                self.processes[node] = count
+            if isinstance(processes := pool.get("processes"), list):
+                self.processes[node] = len(processes)
+            if isinstance(most := pool.get("max-concurrency"), int) and 0 <= most < 1 << 32:
+                self.concurrency[node] = most

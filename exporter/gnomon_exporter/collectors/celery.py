@@ -242,13 +242,24 @@ def _lengths(queues: Queues) -> Iterator[Metric]:
 def _consumers(names: Sequence[str], answers: Answers) -> Iterator[Metric]:
     workers: Counter[str] = Counter()
     processes: Counter[str] = Counter()
+    concurrency: Counter[str] = Counter()
     for node, queues in answers.queues.items():
         for queue in set(queues):
             workers[queue] += 1
             processes[queue] += answers.processes.get(node, 0)
+            concurrency[queue] += answers.concurrency.get(node, 0)
     for name, documentation, counts in (
         ("celery_active_worker_count", "Workers that consume the queue.", workers),
-        ("celery_active_process_count", "Processes of those workers.", processes),
+        (
+            "celery_active_process_count",
+            "Processes of those workers' pools; a pool of threads has none.",
+            processes,
+        ),
+        (
+            "gnomon_celery_active_concurrency",
+            "Tasks that those workers can run at once, in processes or threads.",
+            concurrency,
+        ),
     ):
         family = GaugeMetricFamily(name, documentation, labels=("queue_name",))
         for queue in names:

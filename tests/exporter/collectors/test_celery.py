@@ -121,13 +121,14 @@ def test_tells_what_three_real_workers_do(running):
     assert page[f"celery_task_runtime_count{mail}"] == 1
     assert 0 < page[f"celery_task_runtime_sum{mail}"] < 5
     assert 0 <= page[f"celery_task_queue_wait_time_sum{mail}"] < 5
-    # As Celery itself counts: prefork's processes, the pool of threads' size, one for solo.
     inspected = app.control.inspect(timeout=2)
     assert len(inspected.active_queues()) == 3
     page = until(subject, lambda page: page['celery_active_worker_count{queue_name="celery"}'] == 3)
     assert page['celery_active_worker_count{queue_name="mail"}'] == 1
     assert page['celery_active_process_count{queue_name="mail"}'] == 2
-    assert page['celery_active_process_count{queue_name="celery"}'] == 6
+    # The pool of threads has no processes, as celery-exporter counts.
+    assert page['celery_active_process_count{queue_name="celery"}'] == 3
+    assert page['gnomon_celery_active_concurrency{queue_name="celery"}'] == 6
     consumers = page['celery_active_consumer_count{queue_name="celery"}']
     assert consumers == (3 if kind == "rabbitmq" else None)
     assert page["gnomon_celery_events_rejected_total"] == 0
