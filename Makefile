@@ -44,6 +44,7 @@ check: $(VENV)/tested  ## Formatting, lint and types, as CI checks them.
 
 bench: $(VENV)/tested  ## What a scrape costs, beside node_exporter (Debian: prometheus-node-exporter).
 	$(BIN)/python bench/scrape_cost.py
+	PYTHONPATH=tests $(BIN)/python bench/all_collectors.py
 
 docs: $(VENV)/tested  ## Write docs/metrics.md from the collectors.
 	PYTHONPATH=tests:tests/exporter $(BIN)/python tests/exporter/metrics_page.py

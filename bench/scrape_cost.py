@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,19 +52,23 @@ def _on_cpu(pid: int) -> float:
     return time.clock_gettime(clock.value)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of loopback that nobody listens on at this moment."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def _measure(program: str, scrapes: int) -> Figures:
-    port = _free_port()
+def measure(
+    words: Sequence[str], port: int, scrapes: int, env: Mapping[str, str] | None = None
+) -> Figures:
+    """Start an exporter by its command line, scrape it on a port of loopback, and end it."""
     address = f"http://127.0.0.1:{port}/metrics"
     server = subprocess.Popen(
-        [program, f"--web.listen-address=127.0.0.1:{port}"],
+        words,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=None if env is None else {**os.environ, **env},
     )
     try:
         with httpx.Client(timeout=20) as client:
@@ -109,7 +113,7 @@ def _await(client: httpx.Client, address: str, server: subprocess.Popen[bytes]) 
     raise SystemExit(f"{address} does not answer")
 
 
-def _least(rounds: Sequence[Figures]) -> Figures:
+def least(rounds: Sequence[Figures]) -> Figures:
     """Return the least of each figure: other work on the machine can only add to it."""
     return Figures(
         *(
@@ -148,8 +152,10 @@ def main() -> int:
     rounds: dict[str, list[Figures]] = {name: [] for name in programs}
     for _ in range(options.rounds):
         for name, program in programs.items():
-            rounds[name].append(_measure(program, options.scrapes))
-    result = {name: _least(figures) for name, figures in rounds.items()}
+            port = free_port()
+            words = [program, f"--web.listen-address=127.0.0.1:{port}"]
+            rounds[name].append(measure(words, port, options.scrapes))
+    result = {name: least(figures) for name, figures in rounds.items()}
     table = Table("", "samples", "families", "CPU ms/scrape", "p50 ms", "idle CPU %", "RSS MiB")
     for name, figures in result.items():
         table.add_row(
