@@ -8,7 +8,7 @@ from sys import exception
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gnomon import guard
+from gnomon import guard, outgoing, runtime
 from gnomon.errors import DISCONNECTED, INCOMPLETE, error_type
 from gnomon.requests import METHODS, OTHER
 from gnomon.routes import REMEMBERED
@@ -113,18 +113,27 @@ class Pass:
         if not exchange.finished:
             exchange.finish()
 
-    def _wake(self) -> None:
-        """Tell this worker of the first request that it serves."""
-        self._sleeping = False
+    def _at_start(self) -> None:
+        """Begin what runs beside the requests, in the process and the loop that serve them."""
         try:
             if self._worker is not None:
-                self._worker.wake()
+                self._worker.start()
+            runtime.watch_loop()
+            outgoing.install()
+            if self.tracing is not None:
+                self.tracing.install()
         except Exception:
-            guard.failed("workers")
+            guard.failed("start")
+
+    def _wake(self) -> None:
+        """Do at the first request what a server without lifespan events has not asked for."""
+        self._sleeping = False
+        self._at_start()
+        if self._worker is not None:
+            self._worker.wake()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._worker is not None:
-            self._worker.start()
+        self._at_start()
 
         async def last(message: Message) -> None:
             if message["type"].startswith("lifespan.shutdown."):
@@ -138,6 +147,7 @@ class Pass:
         try:
             for finish in self.at_end:
                 await finish()
+            await runtime.unwatch_loop()
             if self._worker is not None:
                 self._worker.save()
         except Exception:

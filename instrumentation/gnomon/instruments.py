@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 
-from gnomon import families, guard, identity
+from gnomon import families, guard, identity, logs, outgoing, runtime
 from gnomon.families import AnyFamily
 from gnomon.requests import RequestFamilies
 from gnomon.streams import StreamFamilies
@@ -24,6 +24,7 @@ class Instruments:
 
     def __init__(self, service: str, service_version: str, cap: int) -> None:
         self.users = 0
+        self.process: ProcessCollector | None = None
         self._service = service
         self._service_version = service_version
         self.requests = RequestFamilies(cap)
@@ -39,17 +40,20 @@ class Instruments:
         everything = self.families()
         yield from identity.families(self._service, self._service_version)
         yield from families.collect(everything)
+        yield from families.collect(outgoing.families())
+        yield from runtime.gather()
         if "gnomon.spans" in sys.modules:
             from gnomon import spans  # noqa: PLC0415  # it imports OpenTelemetry's SDK
 
             yield from families.collect(spans.families.families())
-        yield families.overflow(everything)
+        yield families.overflow((*everything, *outgoing.families()))
         yield from guard.families()
 
     def describe(self) -> Iterator[Metric]:
         """Yield the names, for the registry."""
         yield from identity.families(self._service, self._service_version)
         yield from families.describe(self.families())
+        yield from families.describe((*outgoing.families(), *runtime.families()))
         yield families.overflow(())
         yield from guard.families()
 
@@ -63,6 +67,12 @@ def acquire(
         found = Instruments(service, service_version, cap)
         registry.register(found)
         _instruments[registry] = found
+        try:
+            found.process = ProcessCollector(registry=registry)
+        except ValueError:  # the default registry has it already
+            found.process = None
+        runtime.watch_gc()
+        logs.install()
     found.users += 1
     return found
 
@@ -76,3 +86,11 @@ def release(registry: CollectorRegistry) -> None:
     if not found.users:
         del _instruments[registry]
         registry.unregister(found)
+        if found.process is not None:
+            registry.unregister(found.process)
+        if not _instruments:
+            runtime.unwatch_gc()
+            logs.uninstall()
+            outgoing.uninstall()
+            if "gnomon.libraries" in sys.modules:
+                sys.modules["gnomon.libraries"].uninstall()

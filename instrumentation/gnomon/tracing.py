@@ -19,6 +19,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from gnomon import libraries
 from gnomon.identity import version
 from gnomon.providers import flush, provider, random_id
 from gnomon.requests import METHODS, OTHER
@@ -84,6 +85,7 @@ class Tracing:
 
     def __init__(self, own: Provider | None) -> None:
         self._foreign = own is None
+        self._provider = own.provider if own is not None and own.ids is not None else None
         if own is not None:
             self._tracer = own.provider.get_tracer("gnomon", version())
             self._ids = own.ids
@@ -146,6 +148,11 @@ class Tracing:
         span = self._started(scope, parent)
         ids = exemplar(span.get_span_context()) if span.is_recording() else None
         return ServerSpan(span, attach(set_span_in_context(span, parent)), ids)
+
+    def install(self) -> None:
+        """Trace the client libraries that have been imported, if the provider is ours."""
+        if self._provider is not None:
+            libraries.install(self._provider)
 
     async def flush(self) -> None:
         """Send what waits, for two seconds at most."""

@@ -1,0 +1,91 @@
+"""The outside: what this process asks of others over HTTP, by peer and outcome.
+
+Counted whatever the sampling of traces, so that a map of dependencies is true. Each attempt is
+one observation; a client library's own retries are counted where it tells of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from gnomon import guard
+from gnomon.errors import error_type
+from gnomon.families import AnyFamily, Counters, Histograms
+from gnomon.requests import METHODS, OTHER, SECONDS
+
+#: Most peers, methods and outcomes that are told apart.
+CAP = 1000
+
+_duration = Histograms(
+    "http_client_request_duration_seconds",
+    "Time from an outgoing request to the head of its response, or to its failure.",
+    (
+        "http_request_method",
+        "server_address",
+        "server_port",
+        "http_response_status_code",
+        "error_type",
+    ),
+    CAP,
+    SECONDS,
+)
+_retries = Counters(
+    "gnomon_http_client_retries",
+    "Attempts that a client library made again by itself, by the outcome of the last of them.",
+    ("server_address", "server_port", "outcome"),
+    CAP,
+)
+
+
+def families() -> tuple[AnyFamily, ...]:
+    """Return all families."""
+    return (_duration, _retries)
+
+
+def record(
+    method: str,
+    address: str | None,
+    port: int | None,
+    seconds: float,
+    *,
+    status: int = 0,
+    error: BaseException | None = None,
+    retries: int = 0,
+) -> None:
+    """Count one request. status: 0 if there was no response. Never raises."""
+    try:
+        kind = error_type(error) if error is not None else str(status) if status >= 400 else ""
+        peer = address or "", str(port or "")
+        tracing = sys.modules.get("gnomon.tracing")
+        _duration.child(
+            method if method in METHODS else OTHER, *peer, str(status) if status else "", kind
+        ).observe(seconds, tracing.Tracing.current() if tracing is not None else None)
+        if retries:
+            _retries.child(*peer, "failure" if kind else "success").inc(retries)
+    except Exception:
+        guard.failed("outgoing request")
+
+
+def is_telemetry() -> bool:
+    """Whether this thread exports spans: those requests are not the application's."""
+    return threading.current_thread().name.startswith(("gnomon ", "OtelBatch"))
+
+
+def install() -> None:
+    """Measure the client libraries that have been imported; may be called again and again."""
+    for module, name in (("httpx", "httpx_"), ("requests", "requests_"), ("aiohttp", "aiohttp_")):
+        if module in sys.modules:
+            try:
+                __import__(f"gnomon.outgoing.{name}")
+                sys.modules[f"gnomon.outgoing.{name}"].install()
+            except Exception:
+                guard.failed(f"outgoing {module}")
+
+
+def uninstall() -> None:
+    """Leave the client libraries as they were."""
+    for name in ("httpx_", "requests_", "aiohttp_"):
+        module = sys.modules.get(f"gnomon.outgoing.{name}")
+        if module is not None:
+            module.uninstall()

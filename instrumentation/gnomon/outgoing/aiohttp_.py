@@ -1,0 +1,67 @@
+"""aiohttp: its own tracing hooks, in every session that is made from now on."""
+
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from gnomon.outgoing import record
+
+_init: Any = None
+
+
+def install() -> None:
+    """Give sessions the hooks."""
+    global _init  # noqa: PLW0603  # what there was, to put back
+    if _init is None:
+        _init = aiohttp.ClientSession.__init__
+        aiohttp.ClientSession.__init__ = _made  # type: ignore[method-assign]
+
+
+def uninstall() -> None:
+    """Give new sessions none; those that have them keep them."""
+    global _init  # noqa: PLW0603
+    if _init is not None and aiohttp.ClientSession.__init__ is _made:
+        aiohttp.ClientSession.__init__ = _init  # type: ignore[method-assign]
+        _init = None
+
+
+def _made(self: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+    configs = list(options.pop("trace_configs", None) or ())
+    _init(self, *args, trace_configs=[*configs, _hooks()], **options)
+
+
+def _hooks() -> aiohttp.TraceConfig:
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(_started)
+    config.on_request_redirect.append(_redirected)
+    config.on_request_end.append(_ended)
+    config.on_request_exception.append(_failed)
+    return config
+
+
+async def _started(_session: Any, context: SimpleNamespace, params: Any) -> None:
+    context.began, context.url = perf_counter(), params.url
+
+
+async def _redirected(_session: Any, context: SimpleNamespace, params: Any) -> None:
+    _note(context, params.method, status=params.response.status)
+    location = params.response.headers.get("Location", "")
+    context.began, context.url = perf_counter(), context.url.join(URL(location))
+
+
+async def _ended(_session: Any, context: SimpleNamespace, params: Any) -> None:
+    _note(context, params.method, status=params.response.status)
+
+
+async def _failed(_session: Any, context: SimpleNamespace, params: Any) -> None:
+    _note(context, params.method, error=params.exception)
+
+
+def _note(
+    context: SimpleNamespace, method: str, status: int = 0, error: BaseException | None = None
+) -> None:
+    seconds = perf_counter() - context.began
+    record(method, context.url.host, context.url.port, seconds, status=status, error=error)
