@@ -10,7 +10,10 @@ from gnomon_stack.parts import HOST
 
 # Seconds for one conversation. Who listens on loopback and is well answers in a thousandth.
 _PATIENCE = 0.5
-_REDIS = b"PING\r\nEXISTS rq:queues\r\n"
+# RQ's list of its queues; where Celery's messages, events and remote control are bound.
+_RQ = b"rq:queues"
+_CELERY = b"_kombu.binding.celery _kombu.binding.celeryev _kombu.binding.celery.pidbox"
+_REDIS = b"PING\r\nEXISTS %b\r\nEXISTS %b\r\n" % (_RQ, _CELERY)
 _MEMCACHED = b"version\r\n"
 _AMQP = b"AMQP\x00\x00\x09\x01"
 
@@ -29,13 +32,14 @@ class Found:
     """What is here.
 
     gpus: how many NVIDIA GPUs. redis: a Redis or Valkey that lets us in. redis_locked: one that
-    asks for a password. rq: RQ's queues in that Redis. amqp: a broker, such as RabbitMQ.
+    asks for a password. rq, celery: their queues are in that Redis. amqp: a broker, as RabbitMQ is.
     """
 
     gpus: int = 0
     redis: bool = False
     redis_locked: bool = False
     rq: bool = False
+    celery: bool = False
     memcached: bool = False
     amqp: bool = False
 
@@ -45,14 +49,16 @@ def look(ports: Ports, root: str = "/") -> Found:
 
     root: where /proc and /dev are.
     """
-    redis = _answer(ports.redis, _REDIS, lines=2).split(b"\r\n")
+    redis = _answer(ports.redis, _REDIS, lines=3).split(b"\r\n")
+    lets_in = redis[0] == b"+PONG" and len(redis) > 3
     amqp = _answer(ports.amqp, _AMQP)
     return Found(
         gpus=_gpus(root),
         # One that still reads its data from disk is one, too.
         redis=redis[0].startswith((b"+PONG", b"-LOADING", b"-MASTERDOWN")),
         redis_locked=redis[0].startswith((b"-NOAUTH", b"-NOPERM")),
-        rq=redis[:2] == [b"+PONG", b":1"],
+        rq=lets_in and redis[1] == b":1",
+        celery=lets_in and redis[2] in {b":1", b":2", b":3"},
         memcached=_answer(ports.memcached, _MEMCACHED, lines=1).startswith(b"VERSION "),
         # A frame with its greeting, or the version that it speaks instead.
         amqp=amqp.startswith((b"\x01\x00\x00", b"AMQP")),

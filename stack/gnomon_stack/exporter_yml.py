@@ -59,6 +59,7 @@ def write(root: Path, say: Callable[[str], None], ports: Ports | None = None) ->
         for name, is_on in (
             ("GPUs", found.gpus),
             ("Redis", found.redis),
+            ("Celery", found.celery),
             ("RQ", found.rq),
             ("memcached", found.memcached),
         )
@@ -84,7 +85,13 @@ def _servers(found: Found, ports: Ports) -> Iterator[str]:
     login = ', password_file: "/etc/gnomon/redis.password"' if found.redis_locked else ""
     yield _line(f'redis: {{address: "redis://{place}"{login}}}', on=found.redis)
     yield ""
-    yield f"  # RQ: {'its queues are' if found.rq else 'none of its queues is'} in that Redis."
+    yield f"  # Celery: {_queues(here=found.celery)} in that Redis. Workers must send events (-E)."
+    broker = f'"redis://{place}"{login}'
+    if found.amqp and not (found.redis or found.redis_locked):
+        broker = f'"amqp://{HOST}:{ports.amqp}"'
+    yield _line(f"celery: {{address: {broker}}}", on=found.celery)
+    yield ""
+    yield f"  # RQ: {_queues(here=found.rq)} in that Redis."
     yield _line(f'rq: {{address: "redis://{place}"{login}}}', on=found.rq)
     yield ""
     place = f"{HOST}:{ports.memcached}"
@@ -92,12 +99,16 @@ def _servers(found: Found, ports: Ports) -> Iterator[str]:
     yield _line(f'memcached: {{address: "{place}"}}', on=found.memcached)
     yield ""
     place = f"{HOST}:{ports.amqp}"
-    yield f"  # A broker: {_answers(place, here=found.amqp)}. RabbitMQ reports itself, by its"
-    yield "  # plugin rabbitmq_prometheus and a scrape job: it needs no line here.\n"
+    yield f"  # An AMQP broker: {_answers(place, here=found.amqp)}. RabbitMQ reports itself by"
+    yield "  # its plugin and a scrape job (prometheus/targets/rabbitmq): it needs no line here.\n"
 
 
 def _answers(place: str, *, here: bool) -> str:
     return f"one answers on {place}" if here else f"none answered on {place}"
+
+
+def _queues(*, here: bool) -> str:
+    return "its queues are" if here else "none of its queues is"
 
 
 def _line(setting: str, *, on: bool) -> str:

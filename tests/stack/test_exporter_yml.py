@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import servers
+from brokers import rabbitmq_server
 from caches import memcached_server, redis_server, say, silent_server
 from gnomon_exporter.collectors import COLLECTORS
 from gnomon_exporter.config import read
@@ -65,6 +66,17 @@ def test_real_servers_are_found(tmp_path, bare):
         assert discover.look(ports, bare) == Found(redis=True, rq=True, memcached=True)
 
 
+def test_celery_is_found_by_what_it_leaves_in_redis(tmp_path, bare):
+    """One task that was sent is enough, without any worker."""
+    celery = pytest.importorskip("celery")
+    with redis_server(tmp_path) as (port, _):
+        ports = Ports(port, servers.free_port(), servers.free_port())
+        app = celery.Celery(broker=f"redis://127.0.0.1:{port}/0")
+        app.send_task("anything")
+        app.close()
+        assert discover.look(ports, bare) == Found(redis=True, celery=True)
+
+
 def test_a_redis_that_asks_for_a_password_is_found_but_not_turned_on(tmp_path, bare):
     """It would fail from the first scrape on; its line waits with a place for the password."""
     with redis_server(tmp_path, "--requirepass", "s3cret") as (port, _):
@@ -74,6 +86,13 @@ def test_a_redis_that_asks_for_a_password_is_found_but_not_turned_on(tmp_path, b
     text = exporter_yml.text(found, ports)
     assert f'\n  # redis: {{address: "redis://127.0.0.1:{port}", password_file: ' in text
     assert "asks for a password" in text
+
+
+def test_a_real_rabbitmq_is_found(tmp_path, bare):
+    """Its greeting is enough: nobody logs in."""
+    with rabbitmq_server(tmp_path) as broker:
+        ports = Ports(servers.free_port(), servers.free_port(), broker.port)
+        assert discover.look(ports, bare) == Found(amqp=True)
 
 
 def test_a_broker_is_told_by_its_greeting(bare):
@@ -118,8 +137,9 @@ def test_gpus_are_counted(tmp_path, paths, count):
     assert discover.look(nobody(), str(tmp_path)) == Found(gpus=count)
 
 
-EVERYTHING = Found(gpus=2, redis=True, rq=True, memcached=True, amqp=True)
-FINDINGS = [Found(), EVERYTHING, Found(redis_locked=True), Found(gpus=1, memcached=True)]
+EVERYTHING = Found(gpus=2, redis=True, rq=True, celery=True, memcached=True, amqp=True)
+LOCKED = Found(redis_locked=True)
+FINDINGS = [Found(), EVERYTHING, LOCKED, Found(gpus=1, memcached=True), Found(amqp=True)]
 
 
 def lines_of(text, *, on):
@@ -140,10 +160,11 @@ def checked(tmp_path, text):
 def test_what_was_found_is_on_and_nothing_else(tmp_path, found):
     """The file is a good configuration, whose collectors are those of what is here."""
     text = exporter_yml.text(found, Ports())
-    wanted = {"gpu": found.gpus, "redis": found.redis, "rq": found.rq, "memcached": found.memcached}
+    wanted = {name: getattr(found, name) for name in ("redis", "celery", "rq", "memcached")}
+    wanted = {"gpu": found.gpus, **wanted}
     assert lines_of(text, on=True) == [name for name, is_on in wanted.items() if is_on]
     config = checked(tmp_path, text)
-    for name in ("redis", "rq", "memcached", "cgroup", "processes"):
+    for name in ("redis", "celery", "rq", "memcached", "cgroup", "processes"):
         assert (name in config.collectors) == bool(wanted.get(name))
     if found.gpus:
         assert config.collectors["gpu"].settings == {"expected": found.gpus}
