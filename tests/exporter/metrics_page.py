@@ -95,7 +95,7 @@ def _collectors(name: str) -> Iterator[Collector]:
             driver = Driver(lambda nvml=nvml: nvml, lambda: True)
             yield GpuCollector(Paths(), dcgm=True, processes=True, _driver=driver)
         return
-    if name in ("memcached", "processes", "redis"):
+    if name in ("celery", "memcached", "processes", "redis", "rq"):
         yield from recorded_servers.collectors(name)
         return
     for host in _HOSTS:
