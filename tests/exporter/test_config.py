@@ -442,6 +442,37 @@ def test_reload_keeps_the_targets_that_stay_as_they_were(tmp_path):
     assert list(guards()) == ["a", "b", "d"]
 
 
+def test_a_target_has_the_bounds_of_a_collector(tmp_path):
+    """The cap on a family's series holds for it and is counted; a failure is its own."""
+
+    class Floods(Widgets):
+        """Too many widgets."""
+
+        def collect(self):
+            family = GaugeMetricFamily("widgets", "Widgets.", labels=["number"])
+            for number in range(12):
+                family.add_metric((str(number),), 1)
+            yield family
+            if self.settings[1] == "bad":
+                raise OSError("it broke")
+
+    (tmp_path / "exporter.yml").write_text(
+        "series_limit: 10\ncollectors: {floods: {targets: {a: {}, b: {address: bad}}}}"
+    )
+    registry = {"floods": Entry(Floods, node=True, threaded=True)}
+    exporter = Exporter(parse([f"--config.file={tmp_path}/exporter.yml"], registry), registry)
+    deadline = time.monotonic() + 10
+    good, bad = (exporter.probe("floods", name, deadline).decode() for name in "ab")
+    assert good.count("\nwidgets{") == 10
+    assert 'gnomon_scrape_dropped_series_total{collector="floods"} 2' in good
+    assert 'gnomon_scrape_collector_success{collector="floods"} 1' in good
+    assert 'gnomon_scrape_collector_success{collector="floods"} 0' in bad
+    assert "node_scrape_" not in good
+    assert exporter.probe("floods", "c", deadline) is None
+    fared = {state.target: state.success for state in exporter.states()}
+    assert fared == {"": None, "a": True, "b": False}
+
+
 def test_no_setting_is_called_what_every_collector_has():
     """`enabled`, `timeout` and `targets` stand beside a collector's own settings."""
     for name, entry in COLLECTORS.items():
