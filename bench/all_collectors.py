@@ -33,7 +33,13 @@ from servers import ROOT, Server
 CPU_RATIO = 1.0  # of all peers' together, per scrape
 RESIDENT_RATIO = 0.5
 KEYS = 10_000
-GROUPS = {"redis": "redis-server", "memcached": "memcached", "python": "python"}
+#: Groups of processes, by a pattern of their command lines; both exporters read it alike.
+GROUPS = {
+    "redis": "redis-server",
+    "memcached": "memcached",
+    "celery": "celery_app",
+    "rq": "rq worker",
+}
 WORKERS = ("anna", "bert", "carl")
 
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from running_exporter import running_exporter
+from running_exporter import Use, running_exporter
 from series import series_of
 
 from caches import memcached_server, redis_server, say, silent_server
@@ -74,10 +74,11 @@ def test_a_thousand_scrapes_without_driver_redis_and_broker(tmp_path):
                 assert missing
                 assert page[SUCCESS("gpu")] == 0
                 assert page[FALLEN] == 1
-        early, late = uses[:50], uses[-50:]
-        assert max(use.threads for use in late) <= max(use.threads for use in early)
-        assert max(use.descriptors for use in late) <= max(use.descriptors for use in early)
-        assert max(use.resident for use in late) < max(use.resident for use in early) + 5
+        early, late = (Use(*map(max, *part)) for part in (uses[:50], uses[-50:]))
+        # A thread may just be beginning or ending; a leak at one scrape in a hundred makes nine.
+        assert late.threads <= early.threads + 2
+        assert late.descriptors <= early.descriptors + 2
+        assert late.resident < early.resident + 5
         back = exporter.until(lambda page: page[SUCCESS("gpu")] == 1)
         assert whole.keys() <= back.keys()
         assert back[FALLEN] == 1
