@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -94,10 +95,14 @@ def celery_workers(url: str, directory: Path, **options: str) -> Iterator[dict[s
 
 
 class Relay:
-    """A way to a port that can be cut and mended: the broker is away, and comes back at once."""
+    """A way to a port that can be cut and mended: the broker is away, and comes back at once.
 
-    def __init__(self, port: int) -> None:
+    tls: what comes in is encrypted.
+    """
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._target = port
+        self._tls = tls
         self._pairs: list[socket.socket] = []
         self.port = servers.free_port()
         self._listener: socket.socket | None = None
@@ -122,6 +127,11 @@ class Relay:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
+                if self._tls is not None:
+                    try:
+                        near = self._tls.wrap_socket(near, server_side=True)
+                    except OSError:  # a client that does not trust us
+                        continue
                 far = socket.create_connection(("127.0.0.1", self._target))
                 self._pairs += [near, far]
                 for source, sink in ((near, far), (far, near)):

@@ -5,6 +5,7 @@ Celery 25.
 """
 
 import contextlib
+import ssl
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -86,7 +87,10 @@ class AmqpLogin:
         except TimeoutError:
             raise TimeoutError(f"{self.place}: no answer in time") from None
         except OSError as error:
-            raise ConnectionError(f"{self.place}: {error.strerror or error}") from None
+            reason = error.strerror or str(error)
+            if error.filename:  # of a certificate
+                reason = f"{error.filename}: {reason}"
+            raise ConnectionError(f"{self.place}: {reason}") from None
         except self.module.exceptions.AMQPError as error:
             reason = getattr(error, "reply_text", "") or type(error).__name__
             raise ConnectionError(f"{self.place}: {reason[:200]}") from None
@@ -99,13 +103,14 @@ class AmqpLogin:
     def _ssl(self) -> Any:
         if not self.place.tls:
             return False
+        is_checked = not self._tls.insecure_skip_verify
         return {
-            "server_hostname": self._tls.server_name or self.place.host,
+            # py-amqp compares the certificate with this name whenever it has one.
+            "server_hostname": (self._tls.server_name or self.place.host) if is_checked else None,
+            "cert_reqs": ssl.CERT_REQUIRED if is_checked else ssl.CERT_NONE,
             "ca_certs": self._tls.ca_file or None,
             "certfile": self._tls.cert_file or None,
             "keyfile": self._tls.key_file or None,
-            "cert_reqs": 0 if self._tls.insecure_skip_verify else 2,
-            "check_hostname": not self._tls.insecure_skip_verify,
         }
 
 

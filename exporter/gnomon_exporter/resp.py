@@ -19,6 +19,8 @@ Command: TypeAlias = tuple[str | bytes | int, ...]
 _BATCH = 1000
 #: Seconds after which a command that the server has refused is tried again.
 _REFUSED = 600.0
+#: Seconds that a subscription's broken-off message may take to go on.
+_PUSH = 30.0
 #: The parser's word for "not all here yet".
 _MORE = object()
 
@@ -121,7 +123,8 @@ class Redis:
         Raises OSError.
         """
         if not (found := self._parsed()) and self._connection.has_input(seconds):
-            data = self._connection.receive(time.monotonic() + 1)
+            # What has come may be TLS' own business, and the first of ours only on its way.
+            data = self._connection.receive(time.monotonic() + _PUSH)
             self._unparsed += len(data)
             if self._unparsed > ANSWER_LIMIT:
                 raise self._nonsense(f"a message of more than {ANSWER_LIMIT >> 20} MiB")

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from series import series_of
 import celery_app
 from brokers import Relay, celery_workers, rabbitmq_server
 from caches import redis_server, say, silent_server
+from certificates import Authority
 from gnomon_exporter.celery_messages import wrapped
 from gnomon_exporter.collectors.celery import CeleryCollector
 from gnomon_exporter.exposition import render
@@ -203,6 +205,29 @@ def test_comes_back_when_the_broker_does(running):
         assert page['celery_queue_length{queue_name="celery"}'] == 0
     app.send_task("add", (1, 2))
     until(other, lambda page: page.total("celery_task_succeeded_total", '"add"') == 1)
+    relay.cut()
+
+
+def test_reads_a_broker_through_tls(running, tmp_path):
+    """Events and queues come through TLS, and only from a broker whose certificate is trusted."""
+    subject, _, kind = running
+    authority = Authority()
+    trusted = tmp_path / "ca.crt"
+    trusted.write_text(authority.pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.server(tmp_path))
+    relay = Relay(_port(subject), context)
+    relay.mend()
+    scheme, path = ("rediss", "3") if kind == "redis" else ("amqps", "/")
+    url = f"{scheme}://localhost:{relay.port}/{path}"
+    for wrong in ({}, {"tls_ca_file": str(trusted), "tls_server_name": "elsewhere"}):
+        page = Scraped(collector(url, events=False, **wrong))
+        assert "certificate" in page.error.lower(), page.error
+    for right in ({"tls_ca_file": str(trusted)}, {"tls_insecure_skip_verify": True}):
+        other = collector(url, **right)
+        page = until(other, lambda page: page.total("celery_worker_up") == 3)
+        assert page.error == ""
+        assert page['celery_queue_length{queue_name="celery"}'] == 0
     relay.cut()
 
 
