@@ -370,3 +370,43 @@ def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     with pytest.raises(RuntimeError, match="extra 'fastapi'"):
         gnomon.instrument(FastAPI(), registry=CollectorRegistry())
+
+
+def test_client_libraries_are_traced_below_the_request(start, receiver, until):
+    """Httpx's call is a CLIENT span of the request's trace, and passes the trace on."""
+    code = """
+        import httpx
+        @app.get("/calls")
+        async def calls():
+            async with httpx.AsyncClient() as client:
+                return (await client.get(os.environ["PEER"])).json()
+        gnomon.instrument(app)
+    """
+    peer = start(INSTRUMENT, None).address
+    address = start(code, receiver.address, PEER=f"{peer}/items/7").address
+    httpx.get(f"{address}/calls")
+    until(lambda: len(receiver.spans) == 2)
+    spans = {span.kind: span for _, span in receiver.spans}
+    assert spans[3].parent_span_id == spans[2].span_id
+    assert spans[3].trace_id == spans[2].trace_id
+    found = re.findall(
+        r"^http_client_request_duration_seconds_count{.*} (\S+)", page(address), re.MULTILINE
+    )
+    assert found == ["1.0"]
+
+
+def test_an_unsampled_request_starts_no_trace_in_its_clients(start, receiver):
+    """Below a request that is not sampled no client library samples either."""
+    code = """
+        import httpx
+        @app.get("/calls")
+        async def calls():
+            async with httpx.AsyncClient() as client:
+                return (await client.get(os.environ["PEER"])).status_code
+        gnomon.instrument(app, sample_ratio=0)
+    """
+    peer = start(INSTRUMENT, None).address
+    address = start(code, receiver.address, PEER=f"{peer}/items/7").address
+    assert httpx.get(f"{address}/calls").json() == 200
+    time.sleep(0.5)
+    assert receiver.spans == []
