@@ -8,6 +8,7 @@ are left out.
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 
 from gnomon_exporter.families import GaugeMetricFamily, Metric
 
@@ -252,8 +253,13 @@ def number(text: str) -> float | None:
         return None
 
 
-def pairs(text: str) -> dict[str, float]:
-    """Return the numbers in ``calls=21,usec=175``."""
+@lru_cache(maxsize=512)
+def pairs(text: str) -> Mapping[str, float]:
+    """Return the numbers in ``calls=21,usec=175``.
+
+    Remembered: a command's statistics are asked for three times in a scrape, and most commands'
+    have not changed since the last.
+    """
     parts = (pair.partition("=") for pair in text.split(","))
     return {key: value for key, _, word in parts if (value := number(word)) is not None}
 
