@@ -1,10 +1,11 @@
 """What every test may use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 import servers
+from brokers import RabbitMQ, rabbitmq_server
 
 
 @pytest.fixture
@@ -17,3 +18,10 @@ def program() -> Callable[[str], list[str]]:
 def free_port() -> Callable[[], int]:
     """Return the function that finds a free TCP port of loopback."""
     return servers.free_port
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A RabbitMQ for all tests that want one: it takes up to half a minute to start."""
+    with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as broker:
+        yield broker

@@ -8,7 +8,6 @@ import amqp
 import pytest
 import yaml
 
-from brokers import rabbitmq_server
 from servers import ROOT, Server, fetch, free_port, program
 
 QUEUES = 200
@@ -50,44 +49,44 @@ def until(what, patience_s=40):
     return answer
 
 
-def test_reads_each_queue_of_a_real_rabbitmq(prometheus, tmp_path):
+def test_reads_each_queue_of_a_real_rabbitmq(prometheus, rabbitmq):
     """Messages and consumers of 200 queues have the plugin's names, and nothing is down."""
     url, folder = prometheus
     assert json.loads(fetch(f"{url}/api/v1/targets"))["data"]["activeTargets"] == []
-    with rabbitmq_server(tmp_path) as broker:
-        connection = amqp.Connection(f"127.0.0.1:{broker.port}")
-        connection.connect()
-        channel = connection.channel()
-        for number in range(QUEUES):
-            channel.queue_declare(f"q{number}", durable=True, auto_delete=False)
-        for _ in range(3):
-            channel.basic_publish(amqp.Message("x"), "", "q7")
-        channel.basic_consume("q8")
-        (folder / "targets/rabbitmq/broker.yml").write_text(
-            f'- targets: ["127.0.0.1:{broker.metrics_port}"]\n'
-        )
-        name = "rabbitmq_detailed_queue_messages"
-        ((labels, _),) = until(lambda: query(url, f'{name}{{queue="q7"}} == 3'))
-        assert labels == {
-            "__name__": name,
-            "instance": f"127.0.0.1:{broker.metrics_port}",
-            "job": "rabbitmq",
-            "queue": "q7",
-            "service": "broker",
-            "vhost": "/",
-        }
-        consumed = 'rabbitmq_detailed_queue_consumers{queue="q8"} == 1'
-        assert until(lambda: query(url, consumed))
-        for part in ("messages", "messages_ready", "messages_unacked", "consumers"):
-            ((_, count),) = query(url, f"count(rabbitmq_detailed_queue_{part})")
-            assert count == QUEUES, part
-        for name in (
-            "rabbitmq_detailed_process_resident_memory_bytes",
-            "rabbitmq_detailed_resident_memory_limit_bytes",
-            "rabbitmq_detailed_disk_space_available_bytes",
-            "rabbitmq_detailed_disk_space_available_limit_bytes",
-        ):
-            assert query(url, name), name
-        ((_, is_up),) = query(url, 'up{job="rabbitmq"}')
-        assert is_up == 1
-        connection.close()
+    connection = amqp.Connection(f"127.0.0.1:{rabbitmq.port}")
+    connection.connect()
+    channel = connection.channel()
+    for number in range(QUEUES):
+        channel.queue_declare(f"q{number}", durable=True, auto_delete=False)
+    for _ in range(3):
+        channel.basic_publish(amqp.Message("x"), "", "q7")
+    channel.basic_consume("q8")
+    (folder / "targets/rabbitmq/broker.yml").write_text(
+        f'- targets: ["127.0.0.1:{rabbitmq.metrics_port}"]\n'
+    )
+    name = "rabbitmq_detailed_queue_messages"
+    ((labels, _),) = until(lambda: query(url, f'{name}{{queue="q7"}} == 3'))
+    assert labels == {
+        "__name__": name,
+        "instance": f"127.0.0.1:{rabbitmq.metrics_port}",
+        "job": "rabbitmq",
+        "queue": "q7",
+        "service": "broker",
+        "vhost": "/",
+    }
+    consumed = 'rabbitmq_detailed_queue_consumers{queue="q8"} == 1'
+    assert until(lambda: query(url, consumed))
+    for part in ("messages", "messages_ready", "messages_unacked", "consumers"):
+        name = f"rabbitmq_detailed_queue_{part}"
+        ((_, count),) = query(url, f'count({name}{{queue=~"q[0-9]+"}})')
+        assert count == QUEUES, part
+    for name in (
+        "rabbitmq_detailed_process_resident_memory_bytes",
+        "rabbitmq_detailed_resident_memory_limit_bytes",
+        "rabbitmq_detailed_disk_space_available_bytes",
+        "rabbitmq_detailed_disk_space_available_limit_bytes",
+    ):
+        assert query(url, name), name
+    ((_, is_up),) = query(url, 'up{job="rabbitmq"}')
+    assert is_up == 1
+    connection.close()
