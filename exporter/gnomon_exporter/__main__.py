@@ -70,8 +70,8 @@ def _check(exporter: Exporter) -> str:
     """Return what check-config prints: the configuration that would be in force."""
     would_run = f"{len(exporter.names)} collectors"
     if targets := sum(map(len, exporter.targets.values())):
-        would_run += f" and {targets} targets"
-    return f"# Good: {would_run} would run.\n{exporter.config_text()}"
+        would_run += f" and {targets} target{'s' if targets > 1 else ''}"
+    return f"{exporter.config_text()}# Good: {would_run} would run.\n"
 
 
 if __name__ == "__main__":

@@ -225,7 +225,7 @@ _TARGET = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 _NUMBER = Kind("a number, or a duration such as 5s", _read_number)
 _POSITIVE = Kind("a whole number from 1 on", _read_positive)
-_POSITIVE_DURATION = Kind(f"more than nothing: {DURATION.expected}", _read_positive_duration)
+_POSITIVE_DURATION = Kind(f"{DURATION.expected}, longer than 0", _read_positive_duration)
 _KINDS: Mapping[Any, Kind[Any]] = {
     bool: BOOL,
     int: INT,

@@ -105,7 +105,8 @@ class Exporter:
             name=name,
             description=summary(self._registry[name]),
             duration=last.duration if guard.last else None,
-            success=last.success,
+            # What yields no series has nothing to report here, however it says so.
+            success=last.success if last.texts or last.success is False else None,
             error=last.error,
             last_run=guard.last_run,
             target=target,

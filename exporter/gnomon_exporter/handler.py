@@ -3,6 +3,7 @@
 import base64
 import logging
 import math
+import os
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -189,7 +190,13 @@ class Handler(BaseHTTPRequestHandler):
         notes = list(server.notes())
         if server.web.problem:
             notes.append(f"The web configuration on disk is not in force. {server.web.problem}")
-        html = landing.page(server.page.states(), version=__version__, notes=notes, now=time.time())
+        html = landing.page(
+            server.page.states(),
+            host=os.uname().nodename,
+            version=__version__,
+            notes=notes,
+            now=time.time(),
+        )
         return Answer(html, content_type=_HTML, headers=_LANDING_HEADERS)
 
     def _config(self, _query: str, _received: float) -> Answer:

@@ -102,11 +102,14 @@ code { font: 0.94em ui-monospace, Menlo, "DejaVu Sans Mono", monospace }
 """
 
 
-def page(states: Sequence[State], *, version: str, notes: Sequence[str], now: float) -> bytes:
+def page(
+    states: Sequence[State], *, host: str, version: str, notes: Sequence[str], now: float
+) -> bytes:
     """Return the page as HTML.
 
-    states: the collectors that are on; the failed ones are shown first. notes: sentences about
-    what else is wrong. now: Unix time, from which the age of the last run is told.
+    states: the collectors that are on; the failed ones are shown first. host: the machine's
+    name. notes: sentences about what else is wrong. now: Unix time, from which the age of the
+    last run is told.
     """
     ordered = sorted(states, key=lambda state: _ORDER.index(_word(state)[1]))
     rows = "".join([_row(state, now) for state in ordered])
@@ -118,13 +121,14 @@ def page(states: Sequence[State], *, version: str, notes: Sequence[str], now: fl
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>gnomon-exporter</title>
+<title>{escape(host)}: gnomon-exporter</title>
 <link rel="icon" href="{_ICON}">
 <style>{_STYLE}</style>
 </head>
 <body>
 <header><div class="wide">
-<img src="{_ICON}" alt=""><h1>gnomon-exporter</h1><span class="version">{escape(version)}</span>
+<img src="{_ICON}" alt=""><h1>gnomon-exporter</h1>
+<span class="version">{escape(version)} on {escape(host)}</span>
 <nav><a href="metrics">Metrics</a><a href="config">Configuration</a></nav>
 </div></header>
 <main class="wide">

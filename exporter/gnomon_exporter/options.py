@@ -1,6 +1,7 @@
 """The command line."""
 
 import argparse
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,7 +107,16 @@ def parse(arguments: Sequence[str], collectors: Mapping[str, Entry]) -> argparse
     for name, entry in collectors.items():
         for setting in settings_of(entry.factory).values():
             _add_setting(group, f"--collector.{name}.{setting.flag}", setting)
-    return parser.parse_args(arguments)
+    namespace, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_unknown(unknown[0], parser))
+    return namespace
+
+
+def _unknown(argument: str, parser: argparse.ArgumentParser) -> str:
+    flag = argument.partition("=")[0]
+    near = difflib.get_close_matches(flag, parser._option_string_actions, 1)  # noqa: SLF001
+    return f"unknown flag: {flag}" + (f" (did you mean {near[0]}?)" if near else "")
 
 
 def summary(entry: Entry) -> str:
@@ -116,7 +126,9 @@ def summary(entry: Entry) -> str:
 
 def _add_setting(group: Any, flag: str, setting: Setting) -> None:
     dest = flag.lstrip("-").replace(setting.flag, setting.name)
-    text = "" if setting.default in ("", ()) else f"(default: {_shown(setting.default)})"
+    text = setting.meaning.replace("``", "").replace("%", "%%")
+    if setting.default not in ("", ()):
+        text = f"{text} (default: {_shown(setting.default)})".strip()
     if setting.kind is bool:
         action = argparse.BooleanOptionalAction
         group.add_argument(flag, dest=dest, action=action, default=UNSET, help=text)

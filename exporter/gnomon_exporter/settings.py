@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,13 +21,20 @@ KINDS: Mapping[Any, str] = {
 }
 
 
+_MEANING = re.compile(r"([a-z0-9_]+(?:, [a-z0-9_]+)*): (.+)")
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One keyword argument of a collector: its type (a key of ``KINDS``) and default."""
+    """One keyword argument of a collector.
+
+    kind: its type, a key of ``KINDS``. meaning: what the class's docstring says of it.
+    """
 
     name: str
     kind: type | types.GenericAlias
     default: Value
+    meaning: str = ""
 
     @property
     def flag(self) -> str:
@@ -47,12 +55,33 @@ def settings_of(factory: Callable[..., object]) -> Mapping[str, Setting]:
     that start with ``_`` are for tests.
     """
     found = {}
+    meanings = _meanings(inspect.getdoc(factory) or "")
     for parameter in inspect.signature(factory).parameters.values():
         if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name.startswith("_"):
             continue
         if parameter.annotation not in KINDS:
             raise TypeError(f"{factory}: setting {parameter.name} is of no known kind")
-        found[parameter.name] = Setting(parameter.name, parameter.annotation, parameter.default)
+        found[parameter.name] = Setting(
+            parameter.name,
+            parameter.annotation,
+            parameter.default,
+            meanings.get(parameter.name, ""),
+        )
+    return found
+
+
+def _meanings(docstring: str) -> Mapping[str, str]:
+    """Return what a docstring says of each setting, on lines such as ``a, b: what they do``."""
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in docstring.splitlines()[1:]:
+        if start := _MEANING.match(line):
+            names = start[1].split(", ")
+            found |= dict.fromkeys(names, start[2])
+        elif not line.strip():
+            names = []
+        else:
+            found |= {name: f"{found[name]} {line.strip()}" for name in names}
     return found
 
 

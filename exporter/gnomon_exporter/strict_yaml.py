@@ -400,7 +400,10 @@ def _syntax(file: str, text: str, error: Any) -> ConfigError:
     line = mark.line + 1 if mark else 0
     lines = text.splitlines()
     here = lines[mark.line] if mark and mark.line < len(lines) else ""
-    problem = _QUOTED.sub("…", error.problem or "not YAML")
+    problem = error.problem or "not YAML"
+    # What else PyYAML quotes is its own grammar, such as ']'.
+    if any(word in problem for word in ("alias", "anchor", "tag")):
+        problem = _QUOTED.sub("…", problem)
     if "\t" in here[: len(here) - len(here.lstrip())]:
         return ConfigError(file, "a tab in the indentation", line=line, expected="spaces")
     if "mapping values are not allowed" in problem:

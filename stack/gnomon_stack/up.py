@@ -1,6 +1,7 @@
 """`gnomon up`: prepares the stack, runs it in the foreground, ends with nothing left running."""
 
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -57,6 +58,7 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
             say(f"{name} is left out: {why}")
             del found[name]
         exporter_yml.write(home.root, say)
+        _refuse_bad_configuration(home)
         active = {
             part: port for part, port in wanted.items() if part == EXPORTER or part.name in found
         }
@@ -153,12 +155,31 @@ def _refuse_taken(wanted: dict[Part, int]) -> None:
         raise Trouble("\n".join(lines))
 
 
+def _refuse_bad_configuration(home: Home) -> None:
+    """Raise Trouble with what the exporter says of its configuration, before it is started."""
+    if not (home.root / exporter_yml.NAME).exists():
+        return
+    checked = subprocess.run(
+        [_exporter(), "check-config", "--config.file", exporter_yml.NAME],
+        cwd=home.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if checked.returncode:
+        raise Trouble(checked.stderr.strip().removeprefix("gnomon-exporter: "), code=2)
+
+
+def _exporter() -> str:
+    return str(Path(sys.executable).with_name("gnomon-exporter"))
+
+
 def _answers(
     home: Home, environ: Mapping[str, str], wanted: dict[Part, int], found: dict[str, str]
 ) -> dict[str, str]:
     """Return the values that supervisord.conf asks for."""
     dying = lead("TERM")
-    exporter = [*dying, str(Path(sys.executable).with_name("gnomon-exporter"))]
+    exporter = [*dying, _exporter()]
     if (home.root / exporter_yml.NAME).exists():
         exporter += ["--config.file", exporter_yml.NAME]
 

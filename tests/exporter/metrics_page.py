@@ -20,7 +20,7 @@ from gnomon_exporter.nvml import Driver
 from gnomon_exporter.options import summary
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.scrape import runs
-from gnomon_exporter.settings import settings_of
+from gnomon_exporter.settings import Setting, settings_of
 from gnomon_exporter.version import families as build_families
 from scripted_nvml import ScriptedNvml
 
@@ -69,10 +69,21 @@ def _sections() -> Iterator[str]:
         yield f"## {name}\n\n{summary(entry)}.{state}\n"
         settings = settings_of(entry.factory)
         if settings:
-            yield f"Settings: {', '.join(f'`{name}`' for name in settings)}.\n"
+            rows = [
+                f"| `{setting.name}` | {_default(setting)} | {setting.meaning} |"
+                for setting in settings.values()
+            ]
+            yield "\n".join(["| setting | default | what |", "|---|---|---|", *rows, ""])
         yield _table(_families(name)) or _NONE
     yield "## The exporter itself\n"
     yield _table([*_own(), *build_families()])
+
+
+def _default(setting: Setting) -> str:
+    if setting.default in ("", ()):
+        return ""
+    text = " ".join(setting.default) if isinstance(setting.default, tuple) else setting.default
+    return f"`{text}`".replace("|", "\\|")
 
 
 def _families(name: str) -> Iterable[Metric]:

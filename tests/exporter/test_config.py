@@ -175,9 +175,9 @@ def test_flags_win_over_the_file(tmp_path):
         ),
         (
             "collectors: {widgets: {timeout: 5}}",
-            "1: collectors.widgets.timeout: '5'; expected more than nothing: a duration",
+            "1: collectors.widgets.timeout: '5'; expected a duration with its unit",
         ),
-        ("collector_timeout: 0s", "1: collector_timeout: '0s'; expected more than nothing"),
+        ("collector_timeout: 0s", "1: collector_timeout: '0s'; expected a duration"),
         ("series_limit: 0", "1: series_limit: '0'; expected a whole number from 1 on"),
         (
             "collectors: {widgets: {password: [s3cret]}}",

@@ -13,7 +13,7 @@ NOW = 1_700_000_100.0
 
 def shown(*states, notes=()):
     """Return the page as text."""
-    return page(states, version="1.2.3", notes=notes, now=NOW).decode()
+    return page(states, host="vm", version="1.2.3", notes=notes, now=NOW).decode()
 
 
 def rows(html):
@@ -77,7 +77,7 @@ def test_escapes_everything_that_comes_from_elsewhere():
 def test_a_text_that_is_no_text_does_not_break_it():
     """A path's undecodable bytes arrive as lone surrogates."""
     assert b"bad?" in page(
-        [State("x", "y", 0.1, False, "bad\udcff", NOW)], version="1", notes=[], now=NOW
+        [State("x", "y", 0.1, False, "bad\udcff", NOW)], host="vm", version="1", notes=[], now=NOW
     )
 
 

@@ -48,7 +48,7 @@ def test_check_config_prints_what_would_run(tmp_path):
     file.write_text("disable_defaults: true\ncollectors: {loadavg: }")
     checked = _run("check-config", f"--config.file={file}")
     assert checked.returncode == 0
-    assert checked.stdout.startswith("# Good: 1 collectors would run.\n")
+    assert checked.stdout.endswith("# Good: 1 collectors would run.\n")
     assert "  loadavg:\n    timeout: 5s\n" in checked.stdout
 
 
@@ -65,7 +65,8 @@ def test_check_config_reads_the_web_config_file_too(tmp_path):
     ("arguments", "message"),
     [
         (["--config.file=nowhere.yml"], "nowhere.yml: cannot be read"),
-        (["--collector.nonsense"], "unrecognized arguments: --collector.nonsense"),
+        (["--collector.nonsense"], "unknown flag: --collector.nonsense"),
+        (["--collector.meminf"], "(did you mean --collector.meminfo?)"),
         (["--web.listen-address=nonsense"], "nonsense"),
         (["--web.config.file=nowhere.yml"], "nowhere.yml: cannot be read"),
         (["--web.max-requests=many"], "invalid int value: 'many'"),

@@ -265,7 +265,7 @@ def test_the_readers_own_complaint_has_the_place():
         ("a: 1\n---\nb: 2\n", "web.yml:2: a second document (after ---); expected one document"),
         ("a: 1\nb: \x07\n", "web.yml:2: a control character; expected printable text"),
         ("a: 'open\n", "web.yml:2: not YAML: found unexpected end of stream"),
-        ("a: [1, 2\nb: 3\n", "web.yml:2: not YAML: expected … or …, but got …"),
+        ("a: [1, 2\nb: 3\n", "web.yml:2: not YAML: expected ',' or ']', but got ':'"),
         ("[" * 5000, "web.yml:1: nested too deeply; expected a handful of levels"),
     ],
 )

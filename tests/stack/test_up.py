@@ -285,6 +285,17 @@ def test_a_port_that_is_none_is_refused(checkout, port):
     )
 
 
+def test_a_bad_exporter_yml_is_refused_before_anything_starts(real):
+    """The exporter's own complaint, with file, line and key, and status 2."""
+    (real.home.root / "exporter.yml").write_text("collectors:\n  meminf: {}\n")
+    done = real.run("up")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "gnomon: exporter.yml:2: collectors.meminf: unknown key (did you mean meminfo?)"
+    )
+    assert real.processes() == {}
+
+
 def test_one_port_for_two_parts_is_refused(checkout):
     """Both variables are named."""
     checkout.env["GNOMON_EXPORTER_PORT"] = checkout.env["GNOMON_PROMETHEUS_PORT"]

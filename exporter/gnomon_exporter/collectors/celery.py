@@ -57,7 +57,8 @@ class CeleryCollector:
     address: the broker's: redis://[user[:password]@]host[:port][/database], rediss:// for TLS,
     unix:///path; or amqp://[user[:password]@]host[:port][/vhost], amqps:// for TLS. A password is
     better off in password_file.
-    username: the broker's user. password_file: file with nothing but the password, read at login.
+    username: the broker's user.
+    password_file: file with nothing but the password, read at login.
     server_timeout: seconds for the whole conversation of a scrape.
     events: listen for events; without, there are only queues.
     inspect_interval: seconds between two questions to the workers: which queues they consume and
@@ -65,17 +66,20 @@ class CeleryCollector:
     queues: queues to report, beside those of the workers and senders.
     queue_limit: most queues that are reported; those left out are counted.
     default_queue: what task_default_queue is.
-    buckets: of the histogram of runtimes, in seconds. queue_wait_buckets: of that of waits.
+    buckets: of the histogram of runtimes, in seconds.
+    queue_wait_buckets: of the histogram of waits, in seconds.
     priority_steps: Redis: the transport's priority_steps.
     priority_separator: Redis: the transport's sep.
     key_prefix: Redis: the transport's global_keyprefix.
-    event_exchange: what event_exchange is. control_exchange: what control_exchange is.
+    event_exchange: what event_exchange is in the application's settings.
+    control_exchange: what control_exchange is in the application's settings.
     worker_timeout: seconds of silence after which a worker is down.
     purge_after: seconds of silence after which a host has no series any more.
     task_limit: most tasks in flight that are kept.
     label_limit: most sets of task name, host and queue; beyond it all is counted as _OTHER.
     tls_ca_file: certificates of the authorities to trust instead of the system's.
-    tls_cert_file: our certificate, tls_key_file: its key, where not in the same file.
+    tls_cert_file: our certificate.
+    tls_key_file: its key, where not in the same file.
     tls_server_name: name in the server's certificate, where it is not the address's host.
     tls_insecure_skip_verify: take any certificate.
     """

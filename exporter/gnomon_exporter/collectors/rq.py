@@ -38,7 +38,8 @@ class RqCollector:
     prefix: RQ's own setting RQ_KEY_PREFIX.
     queue_limit: most queues, and most workers, that are read; those left out are counted.
     tls_ca_file: certificates of the authorities to trust instead of the system's.
-    tls_cert_file: our certificate, tls_key_file: its key, where not in the same file.
+    tls_cert_file: our certificate.
+    tls_key_file: its key, where not in the same file.
     tls_server_name: name in the server's certificate, where it is not the address's host.
     tls_insecure_skip_verify: take any certificate.
     """
