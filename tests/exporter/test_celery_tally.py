@@ -193,10 +193,15 @@ def test_nobody_is_silent_while_we_do_not_listen():
     time.sleep(0.25)
     assert not [key for key in page(subject, is_listening=False) if "celery_worker" in key]
     subject.resume()
-    series = page(subject)
-    assert series['celery_worker_up{hostname="one"}'] == 1
-    # Its end may be what we missed.
-    assert in_flight(series) == {}
+    assert page(subject)['celery_worker_up{hostname="one"}'] == 1
+
+
+def test_a_task_whose_end_may_have_been_missed_is_not_in_flight():
+    """It is again with its next event; its name is still known then."""
+    subject = tally()
+    take(subject, received(), event("task-started"))
+    subject.resume()
+    assert in_flight(page(subject)) == {}
     assert in_flight(take(subject, event("task-started"))) == {'"started"}': 1}
 
 
@@ -255,6 +260,13 @@ def test_purging_makes_room():
         time.sleep(0.15)
         assert not [key for key in page(subject) if "one" in key]
     assert page(subject)["gnomon_celery_events_overflowed_total"] == 0
+
+
+def test_names_that_utf8_cannot_spell_stay_apart():
+    """JSON can: they would be one series twice."""
+    subject = tally()
+    series = take(subject, received("1", name="a\ud800"), received("2", name="a\ud801"))
+    assert len([key for key in series if key.startswith("celery_task_received_total")]) == 2
 
 
 def test_a_name_of_a_megabyte_is_kept_short():
