@@ -155,16 +155,16 @@ class Worker:
         """Look for the run, then save every second."""
         until = time.monotonic() + LOOKING
         pause = 0.1
-        while self._joined() is None:
-            if self._alone or time.monotonic() > until:
+        while True:
+            # Once a request is here, the socket that it came through must be there as well.
+            last = self._wanted.is_set() or time.monotonic() > until
+            if self._joined() is not None:
+                break
+            if self._alone or last:
                 self._alone = True
                 return
             self._wanted.wait(pause)
             pause = min(2 * pause, 1.0)
-            if self._wanted.is_set():
-                # The first request is here: the socket it came through must be there as well.
-                self._wanted.clear()
-                pause = 0.05
         while True:
             time.sleep(INTERVAL)
             if self._joined() is not None:
