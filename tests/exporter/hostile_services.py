@@ -7,6 +7,7 @@ GPUs is off the bus. Until there is a file ``released``, another driver hangs at
 import os
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 from gnomon_exporter.__main__ import main
@@ -24,6 +25,7 @@ class Leaving(ScriptedNvml):
 
     def __init__(self, name):
         super().__init__(name)
+        self.asked = deque(maxlen=1)  # else it remembers every question
         self.gpus[1]["events"] = True
 
     def _pause(self):
