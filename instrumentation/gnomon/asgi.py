@@ -41,9 +41,10 @@ _SCHEMES = {"http": "http", "https": "https"}
 class Pass:
     """Measures what an application does with requests, and changes nothing about it.
 
-    app: what is measured. exclude: paths that are not. streams: templates of routes that are
-    streams whatever their media type. endpoint: answers the page of metrics. tracing: starts server
-    spans, None for none.
+    app: what is measured. exclude: paths that are not. anchored: those patterns are of a path's
+    beginning. streams: templates of routes that are streams whatever their media type. endpoint:
+    answers the page of metrics. tracing: starts server spans, None for none. worker: this process
+    among its peers.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Pass:
         endpoint: Endpoint | None,
         exclude: re.Pattern[str] | None,
         streams: frozenset[str],
+        anchored: bool = False,
         tracing: Tracing | None = None,
         worker: Worker | None = None,
     ) -> None:
@@ -69,7 +71,10 @@ class Pass:
         self.stream_routes = streams
         self.tracing = tracing
         self._endpoint = endpoint
-        self._excluded = exclude.search if exclude is not None else None
+        self._excluded: Callable[[str], Any] | None = None
+        if exclude is not None:
+            # A search tries an anchored pattern at every character of each path.
+            self._excluded = exclude.match if anchored else exclude.search
         self.at_end: list[Callable[[], Awaitable[None]]] = []
         if tracing is not None:
             self.at_end.append(tracing.flush)

@@ -16,7 +16,7 @@ from gnomon.asgi import Pass
 from gnomon.endpoint import Endpoint
 from gnomon.extras import require
 from gnomon.routes import Routes
-from gnomon.settings import Settings, Tracing, has_endpoint, settings
+from gnomon.settings import HEALTH, Settings, Tracing, has_endpoint, settings
 from gnomon.workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class _Instrumented:
             exclude=re.compile("|".join(f"(?:{p})" for p in chosen.exclude))
             if chosen.exclude
             else None,
+            anchored=chosen.exclude == HEALTH,
             streams=chosen.streams,
         )
         return self._pass
