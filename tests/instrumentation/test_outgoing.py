@@ -2,6 +2,8 @@
 
 import asyncio
 import http.server
+import subprocess
+import sys
 import threading
 
 import aiohttp
@@ -131,20 +133,31 @@ def test_retries_of_the_library_count_with_the_final_outcome(registry, peer, cou
     gnomon.uninstrument(app)
 
 
-def test_the_libraries_are_left_as_they_were(registry):
-    """After uninstrument nothing of ours is in them."""
-    before = (
-        httpx.HTTPTransport.handle_request,
-        HTTPAdapter.send,
-        aiohttp.ClientSession.__init__,
+LEFT_AS_THEY_WERE = """
+import aiohttp, gnomon, httpx
+from fastapi import FastAPI
+from gnomon import outgoing
+from requests.adapters import HTTPAdapter
+
+def methods():
+    return httpx.HTTPTransport.handle_request, HTTPAdapter.send, aiohttp.ClientSession.__init__
+
+before, app = methods(), FastAPI()
+gnomon.instrument(app)
+outgoing.install()
+assert all(now is not then for now, then in zip(methods(), before)), "not installed"
+gnomon.uninstrument(app)
+assert methods() == before, "not as they were"
+"""
+
+
+def test_the_libraries_are_left_as_they_were():
+    """After uninstrument nothing of ours is in them; in a process that instruments nothing else."""
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_AS_THEY_WERE], capture_output=True, text=True, check=False
     )
-    app = FastAPI()
-    gnomon.instrument(app, registry=registry)
-    outgoing.install()
-    assert HTTPAdapter.send is not before[1]
-    gnomon.uninstrument(app)
-    after = (httpx.HTTPTransport.handle_request, HTTPAdapter.send, aiohttp.ClientSession.__init__)
-    assert after == before
+    assert done.stderr == ""
+    assert done.returncode == 0
 
 
 def test_peers_are_bounded():
