@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 
-from gnomon import families, guard, identity, logs, outgoing, runtime
+from gnomon import families, guard, identity, logs, outgoing, runtime, subjects
 from gnomon.families import AnyFamily
 from gnomon.requests import RequestFamilies
 from gnomon.streams import StreamFamilies
@@ -42,11 +42,12 @@ class Instruments:
         yield from families.collect(everything)
         yield from families.collect(outgoing.families())
         yield from runtime.gather()
+        yield from subjects.collect()
         if "gnomon.spans" in sys.modules:
             from gnomon import spans  # noqa: PLC0415  # it imports OpenTelemetry's SDK
 
             yield from families.collect(spans.families.families())
-        yield families.overflow((*everything, *outgoing.families()))
+        yield families.overflow((*everything, *outgoing.families(), *subjects.counted()))
         yield from guard.families()
 
     def describe(self) -> Iterator[Metric]:
@@ -54,6 +55,7 @@ class Instruments:
         yield from identity.families(self._service, self._service_version)
         yield from families.describe(self.families())
         yield from families.describe((*outgoing.families(), *runtime.families()))
+        yield from families.describe(subjects.counted())
         yield families.overflow(())
         yield from guard.families()
 
