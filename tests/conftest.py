@@ -6,6 +6,7 @@ import pytest
 
 import servers
 from brokers import RabbitMQ, rabbitmq_server
+from databases import PostgreSQL, postgresql_server
 
 
 @pytest.fixture
@@ -25,3 +26,10 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A RabbitMQ for all tests that want one: it takes up to half a minute to start."""
     with rabbitmq_server(tmp_path_factory.mktemp("rabbitmq")) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL for all tests that want one; each leaves the database as it was."""
+    with postgresql_server() as database:
+        yield database

@@ -62,7 +62,8 @@ def alive(pid: int) -> bool:
 class Server:
     """A command that runs while the ``with`` block does, in a process group of its own.
 
-    ``ready`` is a URL that answers once the server serves. What it prints goes to ``log``.
+    ``ready`` is a URL that answers once the server serves. What it prints goes to ``log``. ``user``
+    is whom root becomes for a server that refuses to be root.
     Leaving the block ends the whole group, children of children too.
     """
 
@@ -74,6 +75,7 @@ class Server:
         log: Path,
         env: dict[str, str] | None = None,
         cwd: Path | None = None,
+        user: str | None = None,
         deadline_s: float = 60,
     ) -> None:
         self.log = log
@@ -87,6 +89,8 @@ class Server:
                 stderr=subprocess.STDOUT,
                 env=None if env is None else {**os.environ, **env},
                 cwd=cwd,
+                user=user,
+                extra_groups=None if user is None else [],
                 start_new_session=True,
             )
 
