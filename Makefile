@@ -1,6 +1,6 @@
 # The verbs. Each prepares what it needs; none needs another to have run before.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo-alert test check format bench docs clean
+.PHONY: help up down demo-alert rules test check format bench docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,14 +15,14 @@ help:  ## Show this list.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Preparing $(VENV), once …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -e '.[exporter,stack]'
+	@$(INSTALL) -e '.[exporter,stack,demo]'
 	@# pip does not compile what it installs from a checkout; compiling at run time takes memory.
-	@$(BIN)/python -m compileall -q exporter instrumentation stack
+	@$(BIN)/python -m compileall -q exporter instrumentation demo stack
 	@touch $@
 
 $(VENV)/tested: $(VENV)/installed
 	@echo "Adding what the tests and checks need to $(VENV), once …"
-	@$(INSTALL) -e '.[exporter,stack,dev]'
+	@$(INSTALL) -e '.[exporter,stack,demo,dev]'
 	@touch $@
 
 up: $(VENV)/installed  ## Run the stack on this machine until Ctrl-C; prepares all it needs.
@@ -45,6 +45,9 @@ check: $(VENV)/tested  ## Formatting, lint and types, as CI checks them.
 bench: $(VENV)/tested  ## What a scrape costs, beside node_exporter (Debian: prometheus-node-exporter).
 	@# Both are shown; the status is that of the first that is over its budget.
 	@$(BIN)/python bench/scrape_cost.py; status=$$?; PYTHONPATH=tests $(BIN)/python bench/all_collectors.py && exit $$status
+
+rules: $(VENV)/installed  ## Make the rules that come from thresholds.yml.
+	@$(BIN)/gnomon rules
 
 docs: $(VENV)/tested  ## Write docs/metrics.md from the collectors.
 	PYTHONPATH=tests:tests/exporter $(BIN)/python tests/exporter/metrics_page.py

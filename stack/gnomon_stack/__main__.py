@@ -9,6 +9,7 @@ from rich.console import Console
 
 from gnomon_stack import home
 from gnomon_stack.demo import demo_alert as run_demo
+from gnomon_stack.rules_commands import rules
 from gnomon_stack.target_commands import target
 from gnomon_stack.trouble import Trouble
 from gnomon_stack.up import down as stop_stack
@@ -71,6 +72,7 @@ def demo_alert(here: home.Home) -> None:
     run_demo(here, click.echo)
 
 
+main.add_command(rules)
 main.add_command(target)
 
 

@@ -5,9 +5,12 @@ import subprocess
 
 import pytest
 
-from rulebook import ALERTS, ROOT, RULES
+from rulebook import ALERTS, ROOT
 
-RUNBOOKS = {path.stem: (ROOT / f"docs/runbooks/{path.stem}.md") for path in RULES}
+RUNBOOKS = {
+    subject: ROOT / f"docs/runbooks/{subject}.md"
+    for subject in sorted({alert.subject for alert in ALERTS})
+}
 PAGES = pytest.mark.parametrize("page", RUNBOOKS.values(), ids=RUNBOOKS)
 
 
