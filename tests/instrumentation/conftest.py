@@ -11,6 +11,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry
 
 import servers
+from gnomon import subjects
 
 
 @pytest.fixture
@@ -99,3 +100,29 @@ def until():
             time.sleep(0.01)
 
     return wait
+
+
+class Seen:
+    """What the subjects' series were at the beginning, and what they have become."""
+
+    def __init__(self):
+        self.before = self.now()
+
+    @staticmethod
+    def now():
+        """Every series: name and label values in their order."""
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in subjects.collect()
+            for sample in family.samples
+        }
+
+    def __call__(self, name, *labels):
+        """How much a series has risen, which is there."""
+        return self.now()[(name, *labels)] - self.before.get((name, *labels), 0)
+
+
+@pytest.fixture
+def seen():
+    """What the test has added to the subjects' families, which are the whole process's."""
+    return Seen()

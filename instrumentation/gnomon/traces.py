@@ -1,0 +1,105 @@
+"""The trace that is current, for what may run without OpenTelemetry: then there is none.
+
+Nothing here imports OpenTelemetry: a process in which nobody has done so has no spans.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from gnomon import guard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The fields of W3C's trace context.
+_FIELDS = ("traceparent", "tracestate")
+
+
+def exemplar() -> dict[str, str] | None:
+    """Return the ids of the span that is current, None if there is none or it is not sampled."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return None
+    context = trace.get_current_span().get_span_context()
+    if not context.trace_flags.sampled:
+        return None
+    return {
+        "trace_id": trace.format_trace_id(context.trace_id),
+        "span_id": trace.format_span_id(context.span_id),
+    }
+
+
+def trace_headers() -> dict[str, str]:
+    """Return the current trace as headers of W3C's trace context; empty outside of a trace.
+
+    Whoever gives them along with a job lets the job continue the trace:
+    ``queue.enqueue(work, meta=gnomon.trace_headers())`` with RQ,
+    ``work.apply_async(headers=gnomon.trace_headers())`` with Celery; ``gnomon.job`` finds them
+    there. With OpenTelemetry's own instrumentation of Celery nothing has to be given. Never
+    raises.
+    """
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return {}
+    try:
+        context = trace.get_current_span().get_span_context()
+        if not context.is_valid:
+            return {}
+        ids = f"{trace.format_trace_id(context.trace_id)}-{trace.format_span_id(context.span_id)}"
+        found = {"traceparent": f"00-{ids}-{context.trace_flags & 0xFF:02x}"}
+        if context.trace_state:
+            found["tracestate"] = context.trace_state.to_header()
+    except Exception:
+        guard.failed("trace headers")
+        return {}
+    return found
+
+
+def kept(headers: Mapping[str, Any]) -> dict[str, str]:
+    """Return what of some headers is of W3C's trace context."""
+    return {field: headers[field][:512] for field in _FIELDS if isinstance(headers.get(field), str)}
+
+
+class Continued:
+    """Makes a submitter's trace current between ``enter`` and ``leave``, in the same context.
+
+    headers: as ``trace_headers`` gave them; nothing happens without any, or if a span is current
+    already. Neither raises.
+    """
+
+    __slots__ = ("_headers", "_token")
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+        self._token: Any = None
+
+    def enter(self) -> None:
+        """Make it current."""
+        trace = sys.modules.get("opentelemetry.trace")
+        if trace is None or not self._headers:
+            return
+        try:
+            if trace.get_current_span().get_span_context().is_valid:
+                return
+            from opentelemetry import context  # noqa: PLC0415  # it is here: see above
+            from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
+                TraceContextTextMapPropagator,
+            )
+
+            found = TraceContextTextMapPropagator().extract(self._headers, context.get_current())
+            self._token = context.attach(found)
+        except Exception:
+            guard.failed("trace of a submitter")
+
+    def leave(self) -> None:
+        """Make current what was so before."""
+        if self._token is not None:
+            try:
+                from opentelemetry import context  # noqa: PLC0415
+
+                context.detach(self._token)
+            except Exception:
+                guard.failed("trace of a submitter")
+            self._token = None
