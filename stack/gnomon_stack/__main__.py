@@ -50,7 +50,8 @@ def up(here: home.Home) -> None:
     """Run everything in the foreground until Ctrl-C.
 
     GNOMON_EXPORTER_PORT, GNOMON_PROMETHEUS_PORT and GNOMON_ALERTMANAGER_PORT move the ports;
-    GNOMON_PROMETHEUS_SIZE caps what Prometheus keeps (5GB).
+    GNOMON_PROMETHEUS_SIZE caps what Prometheus keeps (5GB). GNOMON_DEMO=off leaves the demo out,
+    which GNOMON_DEMO_PORT and GNOMON_EXCHANGE_PORT move.
     """
     sys.exit(run_stack(here, os.environ, _console()))
 

@@ -24,9 +24,11 @@ class Part:
 
 
 EXPORTER = Part("exporter", 9840, "this host's metrics")
+EXCHANGE = Part("exchange", 8001, "prices, for the demo to ask")
+DEMO = Part("demo", 8000, "a service under load")
 PROMETHEUS = Part("prometheus", 9090, "queries, alerts")
 ALERTMANAGER = Part("alertmanager", 9093, "firing alerts")
-PARTS = (EXPORTER, PROMETHEUS, ALERTMANAGER)
+PARTS = (EXPORTER, EXCHANGE, DEMO, PROMETHEUS, ALERTMANAGER)
 
 
 def ports(environ: Mapping[str, str]) -> dict[Part, int]:

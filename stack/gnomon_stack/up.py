@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from gnomon_stack import (
+    desk,
     exporter_yml,
     lock,
     namespace,
@@ -45,6 +46,9 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
     Raise Trouble where the stack cannot start.
     """
     wanted = ports_of(environ)
+    without_demo = desk.left_out(environ, wanted)
+    if without_demo:
+        wanted = {part: port for part, port in wanted.items() if part not in desk.PARTS}
     home.prepare()
     with ExitStack() as stack:
         try:
@@ -52,6 +56,8 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         except BlockingIOError:
             return _already(home, console)
         say = _teller(console)
+        if without_demo:
+            say(f"The demo is left out: {without_demo}")
         _refuse_taken(wanted)
         found = _programs(home, say)
         for name, why in _left_out(home, found, say).items():
@@ -60,8 +66,11 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         exporter_yml.write(home.root, say)
         _refuse_bad_configuration(home)
         active = {
-            part: port for part, port in wanted.items() if part == EXPORTER or part.name in found
+            part: port
+            for part, port in wanted.items()
+            if part in {EXPORTER, *desk.PARTS} or part.name in found
         }
+        stack.enter_context(desk.targets(home, wanted, say))
         supervisor = stack.enter_context(
             Supervisor(home, {**environ, **_answers(home, environ, wanted, found)}, say)
         )
@@ -200,6 +209,7 @@ def _answers(
         "GNOMON_ALERTMANAGER": words("alertmanager"),
         "GNOMON_ALERTMANAGER_CONFIG": config("alertmanager/alertmanager.yml"),
         "GNOMON_ALERTMANAGER_STARTS": "true" if "alertmanager" in found else "false",
+        **desk.answers(wanted, dying),
     }
 
 

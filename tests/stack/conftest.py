@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import servers
+from gnomon_stack import desk
 from gnomon_stack.home import Home
 from gnomon_stack.parts import PARTS
 
@@ -20,14 +21,16 @@ ENDED_WITHIN_S = 60
 
 
 class Checkout:
-    """A copy of what `gnomon up` reads, with ports that are free."""
+    """A copy of what `gnomon up` reads, with ports that are free; without the demo unless asked."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, demo: bool = False) -> None:
         self.home = Home(folder)
-        self.ports = {part.name: servers.free_port() for part in PARTS}
+        parts = [part for part in PARTS if demo or part not in desk.PARTS]
+        self.ports = {part.name: servers.free_port() for part in parts}
         self.env = {
             **os.environ,
-            **{part.variable: str(self.ports[part.name]) for part in PARTS},
+            **{part.variable: str(self.ports[part.name]) for part in parts},
+            "GNOMON_DEMO": "on" if demo else "off",
             "PYTHONPATH": str(servers.ROOT / "stack"),
         }
         for name in ("prometheus", "alertmanager"):
@@ -139,11 +142,14 @@ class Stack:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Iterator[Checkout]:
-    """A checkout in which nothing runs yet; nothing is left running in it."""
+def checkout(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Checkout]:
+    """A checkout in which nothing runs yet; nothing is left running in it.
+
+    Its stack has the demo where a test's module says ``DEMO = True``.
+    """
     folder = tmp_path / "checkout"
     folder.mkdir()
-    made = Checkout(folder)
+    made = Checkout(folder, demo=getattr(request.module, "DEMO", False))
     yield made
     for pid in made.processes():
         os.kill(pid, signal.SIGKILL)

@@ -145,7 +145,10 @@ def test_supervisorctl_shows_the_parts(stack):
     )
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
         "alertmanager",
+        "demo",
+        "exchange",
         "exporter",
+        "load",
         "prometheus",
     ], done.stdout + done.stderr
 

@@ -1,0 +1,51 @@
+"""`python -m gnomon_demo desk|exchange|load`: one of the demo's processes."""
+
+import os
+import sys
+from pathlib import Path
+
+from gnomon_demo.settings import HOST, settings
+
+# One thread of linear algebra: more would only wait for each other over arrays as small as ours.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+_USAGE = "usage: python -m gnomon_demo desk|exchange|load"
+
+
+def main(words: list[str]) -> None:
+    """Run the process that is named, until it is stopped."""
+    chosen = settings()
+    match words:
+        case ["desk"]:
+            from gnomon_demo import faults  # noqa: PLC0415  # each process loads its own modules
+
+            chosen.prepare()
+            faults.forget(chosen.faults)
+            _serve("gnomon_demo.desk:app", chosen.port, chosen.workers)
+        case ["exchange"]:
+            _serve("gnomon_demo.exchange:app", chosen.exchange_port, 1)
+        case ["load"]:
+            script = str(Path(__file__).with_name("load.py"))
+            command = [sys.executable, "-m", "locust", "--locustfile", script, "--headless"]
+            quiet = ["--only-summary", "--host", chosen.desk]
+            os.execv(sys.executable, [*command, *quiet])  # noqa: S606  # takes this one's place
+        case _:
+            sys.exit(_USAGE)
+
+
+def _serve(app: str, port: int, workers: int) -> None:
+    import uvicorn  # noqa: PLC0415
+
+    uvicorn.run(
+        app,
+        host=HOST,
+        port=port,
+        workers=workers,
+        access_log=False,
+        # Streams and WebSockets would keep a worker for as long as their clients like.
+        timeout_graceful_shutdown=3,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

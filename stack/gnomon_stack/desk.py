@@ -1,0 +1,79 @@
+"""The demo as a part of the stack: whether it runs, and where Prometheus finds it."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from gnomon_stack import ports
+from gnomon_stack.configs import replace_file
+from gnomon_stack.home import Home
+from gnomon_stack.parts import DEMO, EXCHANGE, HOST, Part
+from gnomon_stack.trouble import Trouble
+
+PARTS = (EXCHANGE, DEMO)
+
+_VARIABLE = "GNOMON_DEMO"
+_NEEDED = ("gnomon_demo", "fastapi", "locust", "numpy", "sqlalchemy")
+_SERVICES = {"desk": DEMO, "exchange": EXCHANGE}
+_NOTE = "# Made by `make up` as long as the demo runs; GNOMON_DEMO=off leaves it out.\n"
+
+
+def left_out(environ: Mapping[str, str], wanted: Mapping[Part, int]) -> str | None:
+    """Return why the demo does not run, or None where it does.
+
+    A port in use is such a reason: whoever has an application there came to see that one.
+
+    Raise Trouble for a value of GNOMON_DEMO that is neither on nor off.
+    """
+    word = environ.get(_VARIABLE, "").strip().lower() or "on"
+    if word not in {"on", "off"}:
+        raise Trouble(f"{_VARIABLE}={environ[_VARIABLE]}: expected on or off", code=2)
+    if word == "off":
+        return f"{_VARIABLE}=off"
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        return f"{', '.join(missing)} is not installed: it comes with the extra 'demo'"
+    for part in PARTS:
+        if not ports.is_free(wanted[part]):
+            who = ports.holder(wanted[part])
+            return f"port {wanted[part]} is in use by {who}; {part.variable}=PORT moves it"
+    return None
+
+
+def answers(wanted: Mapping[Part, int], lead: tuple[str, ...]) -> dict[str, str]:
+    """Return what supervisord.conf asks about the demo. lead: words before each command."""
+    return {
+        "GNOMON_DEMO_COMMAND": shlex.join([*lead, sys.executable, "-m", "gnomon_demo"]),
+        "GNOMON_DEMO_STARTS": "true" if DEMO in wanted else "false",
+    }
+
+
+@contextmanager
+def targets(home: Home, wanted: Mapping[Part, int], say: Callable[[str], None]) -> Iterator[None]:
+    """Let Prometheus find the demo for as long as the block runs.
+
+    A file of the user's own under the same name stays as it is.
+    """
+    _forget(home)  # one that was killed has left its own
+    for service, part in _SERVICES.items():
+        path = home.targets / f"{service}.yml"
+        if part not in wanted:
+            continue
+        if path.exists():
+            say(f"{path} is yours, so Prometheus does not scrape the demo's {service}.")
+            continue
+        group = f'- targets: ["{HOST}:{wanted[part]}"]\n  labels:\n    service: {service}\n'
+        replace_file(path, _NOTE + group)
+    try:
+        yield
+    finally:
+        _forget(home)
+
+
+def _forget(home: Home) -> None:
+    """Remove the files that an earlier `targets` made."""
+    for service in _SERVICES:
+        path = home.targets / f"{service}.yml"
+        if path.is_file() and path.read_text(errors="replace").startswith(_NOTE):
+            path.unlink()
