@@ -30,11 +30,12 @@ def uninstall() -> None:
 
 def _record(*args: Any, **options: Any) -> logging.LogRecord:
     record = (_factory or logging.LogRecord)(*args, **options)
-    record.trace_id, record.span_id, record.trace_sampled = _ids()
+    record.trace_id, record.span_id, record.trace_sampled = ids()
     return record
 
 
-def _ids() -> tuple[str, str, bool]:
+def ids() -> tuple[str, str, bool]:
+    """Return the current trace's and span's ids, "" outside of a trace; whether it is sampled."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:
         return "", "", False
@@ -55,7 +56,7 @@ def add_trace_ids(
 
     ``structlog.configure(processors=[gnomon.add_trace_ids, …])``
     """
-    trace_id, span_id, _ = _ids()
+    trace_id, span_id, _ = ids()
     if trace_id:
         event["trace_id"], event["span_id"] = trace_id, span_id
     return event
