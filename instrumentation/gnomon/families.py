@@ -27,7 +27,7 @@ class Count:
 
     __slots__ = ("_lock", "value")
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
         self.value: float = 0
 
@@ -46,7 +46,7 @@ class Level:
 
     __slots__ = ("_lock", "value")
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
         self.value: float = 0
 
@@ -69,7 +69,9 @@ class Distribution:
 
     __slots__ = ("_lock", "_names", "bounds", "counts", "exemplars", "total")
 
-    def __init__(self, lock: threading.Lock, bounds: Sequence[float], names: Sequence[str]) -> None:
+    def __init__(
+        self, lock: threading.RLock, bounds: Sequence[float], names: Sequence[str]
+    ) -> None:
         self._lock = lock
         self._names = names
         self.bounds = bounds
@@ -136,7 +138,8 @@ class Family(Generic[_Child]):
         self.kind = kind
         self.name = name
         self.labels = tuple(labels)
-        self.lock = threading.Lock()
+        # Re-entrant: a finaliser or a signal's handler may count while its own thread holds it.
+        self.lock = threading.RLock()
         self.overflowed = 0
         self._documentation = documentation
         self._cap = cap

@@ -4,6 +4,7 @@ Code on the request path ends in ``except Exception: guard.failed("what")``: the
 and logged, the request goes on. Nothing else in this package catches broadly.
 """
 
+import contextlib
 import logging
 import sys
 import threading
@@ -35,11 +36,12 @@ def failed(where: str) -> None:
         if not silent:
             _logged[where] = now
     if not silent:
-        log.warning(
-            "telemetry failed in %s; the application is not affected",
-            where,
-            exc_info=sys.exception(),
-        )
+        with contextlib.suppress(Exception):  # the application's own handlers may be what failed
+            log.warning(
+                "telemetry failed in %s; the application is not affected",
+                where,
+                exc_info=sys.exception(),
+            )
 
 
 def families() -> Iterator[Metric]:
