@@ -16,8 +16,9 @@ from gnomon.asgi import Pass
 from gnomon.endpoint import Endpoint
 from gnomon.extras import require
 from gnomon.routes import Routes
-from gnomon.settings import HEALTH, Settings, Tracing, has_endpoint, settings
-from gnomon.workers.worker import Worker
+from gnomon.settings import HEALTH, HEALTH_PATHS, Settings, Tracing, has_endpoint, settings
+from gnomon.usage.driving import Host
+from gnomon.workers.worker import shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +38,7 @@ class _Instrumented:
             registry, chosen.service, chosen.service_version, chosen.max_series
         )
         self._routes = Routes(app)
-        self._worker = Worker(f"{chosen.service} {chosen.metrics_path}", registry.collect)
+        self._worker = shared(registry, f"{chosen.service} {chosen.metrics_path}")
         self._endpoint = (
             Endpoint(chosen.metrics_path, chosen.metrics_token, self._worker.gather)
             if chosen.metrics_path is not None
@@ -47,6 +48,7 @@ class _Instrumented:
         # FastAPI's own settings of telemetry, if tracing was switched off there.
         self._native: dict[str, Any] | None = None
         self._pass: Pass | None = None
+        self._host: Host | None = None
         self._active = True
         self._build: Callable[[], Any] = app.build_middleware_stack
         app.build_middleware_stack = self._built
@@ -78,6 +80,7 @@ class _Instrumented:
             tracing = tracer.tracing(self._app(), stack, chosen)
             if isinstance(native, dict) and native.get("tracing") != before:
                 self._native = native
+        usual = chosen.exclude == HEALTH  # for which a set of paths does, at less cost
         self._pass = Pass(
             stack,
             tracing=tracing,
@@ -85,12 +88,14 @@ class _Instrumented:
             instruments=self._instruments,
             routes=self._routes,
             endpoint=self._endpoint,
+            aside=HEALTH_PATHS if usual else frozenset(),
             exclude=re.compile("|".join(f"(?:{p})" for p in chosen.exclude))
-            if chosen.exclude
+            if chosen.exclude and not usual
             else None,
-            anchored=chosen.exclude == HEALTH,
             streams=chosen.streams,
         )
+        router = getattr(self._app(), "router", None)
+        self._host = Host(self._pass, router, wanted=chosen.usage)
         return self._pass
 
     def undo(self, app: Any) -> None:
@@ -99,6 +104,8 @@ class _Instrumented:
         if self._pass is not None:
             # Another instrumentation may stand around ours: then it stays and lets through.
             self._pass.enabled = False
+            if self._host is not None:
+                self._host.undo()
             if app.middleware_stack is self._pass:
                 app.middleware_stack = self._pass.app
         if app.__dict__.get("build_middleware_stack") == self._built:
@@ -127,6 +134,7 @@ def instrument(
     max_series: int = 2000,
     tracing: Tracing | None = None,
     sample_ratio: float | None = None,
+    usage: bool = False,
 ) -> None:
     """Measure every request of a FastAPI or Starlette application.
 
@@ -156,6 +164,8 @@ def instrument(
     OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER say otherwise.
     sample_ratio: share of new traces that are recorded, from 0 to 1; else
     OTEL_TRACES_SAMPLER_ARG, else 1.
+    usage: count each request's own CPU seconds from the first request on. Else that begins when
+    ``gnomon.measure`` is first used, and the request that uses it first is not told its own.
 
     Raises TypeError if ``app`` is no Starlette application, ValueError for a setting that cannot
     be right.
@@ -175,6 +185,7 @@ def instrument(
         max_series=max_series,
         tracing=tracing,
         sample_ratio=sample_ratio,
+        usage=usage,
     )
     if chosen.tracing == "opentelemetry":
         contrib.check()

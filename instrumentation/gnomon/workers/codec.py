@@ -2,31 +2,43 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from prometheus_client import Metric
 from prometheus_client.core import Exemplar
 from prometheus_client.samples import Sample, Timestamp
 
 
-def dump(families: Iterable[Metric]) -> bytes:
-    """Return families as bytes, native histograms and timestamps of samples left out."""
+class Page(NamedTuple):
+    """What one worker has told, or several of the dead together.
+
+    removed: series that the application has removed, as they were then.
+    """
+
+    families: list[Metric]
+    removed: list[Metric]
+
+
+def dump(families: Iterable[Metric], removed: Iterable[Metric] = ()) -> bytes:
+    """Return a page as bytes, native histograms and timestamps of samples left out."""
     return json.dumps(
-        [
-            (
-                family.name,
-                family.documentation,
-                family.type,
-                family.unit,
-                [
-                    (sample.name, sample.labels, sample.value, _exemplar(sample.exemplar))
-                    for sample in family.samples
-                ],
-            )
-            for family in families
-        ],
+        [[_dumped(family) for family in families], [_dumped(family) for family in removed]],
         separators=(",", ":"),
         check_circular=False,
     ).encode()
+
+
+def _dumped(family: Metric) -> tuple[Any, ...]:
+    return (
+        family.name,
+        family.documentation,
+        family.type,
+        family.unit,
+        [
+            (sample.name, sample.labels, sample.value, _exemplar(sample.exemplar))
+            for sample in family.samples
+        ],
+    )
 
 
 def _exemplar(exemplar: Exemplar | None) -> tuple[dict[str, str], float, float] | None:
@@ -40,17 +52,21 @@ def _exemplar(exemplar: Exemplar | None) -> tuple[dict[str, str], float, float] 
     )
 
 
-def load(data: bytes) -> list[Metric]:
-    """Return the families that were dumped. Raises ValueError for bytes that never were."""
-    families = []
+def load(data: bytes) -> Page:
+    """Return the page that was dumped. Raises ValueError for bytes that never were one."""
     try:
-        for name, documentation, kind, unit, samples in json.loads(data):
-            family = Metric(name, documentation, kind, unit)
-            for sample, labels, value, exemplar in samples:
-                family.samples.append(
-                    Sample(sample, labels, value, None, Exemplar(*exemplar) if exemplar else None)
-                )
-            families.append(family)
+        families, removed = json.loads(data)
+        return Page(
+            [_loaded(*family) for family in families], [_loaded(*family) for family in removed]
+        )
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"not a worker's snapshot: {error}") from None
-    return families
+
+
+def _loaded(name: str, documentation: str, kind: str, unit: str, samples: Any) -> Metric:
+    family = Metric(name, documentation, kind, unit)
+    for sample, labels, value, exemplar in samples:
+        family.samples.append(
+            Sample(sample, labels, value, None, Exemplar(*exemplar) if exemplar else None)
+        )
+    return family

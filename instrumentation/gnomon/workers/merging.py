@@ -1,6 +1,7 @@
 """One page out of several workers' pages."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from prometheus_client import Metric
 from prometheus_client.core import Exemplar
@@ -9,18 +10,46 @@ from prometheus_client.samples import Sample
 #: Types whose samples only grow, so that they outlive their worker.
 CUMULATIVE = frozenset({"counter", "histogram", "summary"})
 
-_Key = tuple[str, tuple[tuple[str, str], ...]]
+#: Gauges of which the largest says most, by the end of their names.
+_LARGEST = (
+    "_timestamp_seconds",
+    "_age_seconds",
+    "_info",
+    "_ratio",
+    "_max_fds",
+    "_limit",
+    "_max",
+)
+
+_NO_MODES: Mapping[str, str] = MappingProxyType({})
+
+#: What tells samples apart: name and labels.
+Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
-def merge(pages: Iterable[Iterable[Metric]]) -> list[Metric]:
+def key(sample: Sample) -> Key:
+    """Return what tells a sample apart from others."""
+    return sample.name, tuple(sorted(sample.labels.items()))
+
+
+def merge(
+    pages: Iterable[Iterable[Metric]],
+    modes: Mapping[str, str] = _NO_MODES,
+    *,
+    larger: bool = False,
+) -> list[Metric]:
     """Add up the families of several workers.
 
     Counters, histograms and summaries are summed; gauges too, except where a sum has no meaning:
-    the latest of timestamps, the earliest start, the largest of limits and shares. What tells
+    the latest of timestamps, the earliest start, the largest of ages, limits and shares. What tells
     about the program is told once. Of exemplars the latest stays.
+
+    modes: for gauges by name, ``sum``, ``min``, ``max`` or ``mostrecent``, which takes the first
+    page's, instead of what the name says. larger: take the larger of two values of any kind, for
+    two pages of one process.
     """
     merged: dict[str, Metric] = {}
-    known: dict[str, dict[_Key, int]] = {}
+    known: dict[str, dict[Key, int]] = {}
     for page in pages:
         for family in page:
             into = merged.get(family.name)
@@ -30,24 +59,66 @@ def merge(pages: Iterable[Iterable[Metric]]) -> list[Metric]:
                 )
                 known[family.name] = {}
             places = known[family.name]
+            mode = "max" if larger else modes.get(family.name, "")
             for sample in family.samples:
-                key = sample.name, tuple(sorted(sample.labels.items()))
-                place = places.get(key)
+                which = key(sample)
+                place = places.get(which)
                 if place is None:
-                    places[key] = len(into.samples)
+                    places[which] = len(into.samples)
                     into.samples.append(sample)
                 else:
-                    into.samples[place] = _joined(into, into.samples[place], sample)
+                    into.samples[place] = _joined(into, into.samples[place], sample, mode)
     return [_in_order(family) for family in merged.values()]
 
 
 def cumulative(page: Iterable[Metric]) -> list[Metric]:
-    """Return what of a page outlives its worker."""
-    return [family for family in page if family.type in CUMULATIVE]
+    """Return what of a page outlives its worker: what was counted, and when something happened."""
+    return [
+        family
+        for family in page
+        if family.type in CUMULATIVE
+        or (family.type == "gauge" and family.name.endswith("_timestamp_seconds"))
+    ]
 
 
-def _joined(family: Metric, one: Sample, other: Sample) -> Sample:
-    value = _rule(family.type, one.name, one.labels)(one.value, other.value)
+def is_created(sample: Sample) -> bool:
+    """Whether a sample is a time at which another began, not a count."""
+    return sample.name.endswith("_created")
+
+
+def values(page: Iterable[Metric]) -> dict[Key, float]:
+    """Return what a page counts, sample by sample."""
+    return {
+        key(sample): sample.value
+        for family in cumulative(page)
+        for sample in family.samples
+        if sample.value > 0 and not is_created(sample)
+    }
+
+
+def subtract(page: Iterable[Metric], counted: Mapping[Key, float]) -> list[Metric]:
+    """Return a page without what had been counted before the worker was.
+
+    A value below that has begun anew and stays as it is.
+    """
+    rest = []
+    for family in page:
+        if family.type not in CUMULATIVE:
+            rest.append(family)
+            continue
+        own = Metric(family.name, family.documentation, family.type, family.unit)
+        for sample in family.samples:
+            before = counted.get(key(sample), 0.0)
+            if 0 < before <= sample.value:
+                sample = sample._replace(value=sample.value - before)  # noqa: PLW2901
+            own.samples.append(sample)
+        rest.append(own)
+    return rest
+
+
+def _joined(family: Metric, one: Sample, other: Sample, mode: str) -> Sample:
+    rule = _MODES.get(mode) or _rule(family.type, one.name, one.labels)
+    value = rule(one.value, other.value)
     return Sample(one.name, one.labels, value, None, _latest(one.exemplar, other.exemplar))
 
 
@@ -60,13 +131,25 @@ def _rule(kind: str, name: str, labels: dict[str, str]) -> Callable[[float, floa
         return max
     if name.endswith("_start_time_seconds"):
         return min
-    if name.endswith(("_timestamp_seconds", "_info", "_ratio", "_max_fds", "_limit", "_max")):
+    if name.endswith(_LARGEST):
         return max
     return _sum
 
 
 def _sum(one: float, other: float) -> float:
     return one + other
+
+
+def _first(one: float, _other: float) -> float:
+    return one
+
+
+_MODES: dict[str, Callable[[float, float], float]] = {
+    "sum": _sum,
+    "min": min,
+    "max": max,
+    "mostrecent": _first,
+}
 
 
 def _latest(one: Exemplar | None, other: Exemplar | None) -> Exemplar | None:

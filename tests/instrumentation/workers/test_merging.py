@@ -28,7 +28,7 @@ def worker(registry, n):
 @pytest.fixture
 def two():
     """The pages of workers 1 and 3, as they come from the wire."""
-    return [codec.load(codec.dump(worker(CollectorRegistry(), n))) for n in (1, 3)]
+    return [codec.load(codec.dump(worker(CollectorRegistry(), n))).families for n in (1, 3)]
 
 
 def samples(families):
