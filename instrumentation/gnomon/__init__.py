@@ -9,23 +9,53 @@ from gnomon.websockets import heartbeat_expired, subscribed, unsubscribed
 
 if TYPE_CHECKING:
     from gnomon.batches import gather
+    from gnomon.databases import unwatch_engine, watch_engine
     from gnomon.functions import timed
+    from gnomon.queues import Taken, take, watch_queue
+    from gnomon.traces import trace_headers
+    from gnomon.usage.ledger import counted, to_thread
+    from gnomon.usage.measuring import measure
+    from gnomon.usage.piece import Own, Usage, current_usage
 
 __all__ = [
+    "Own",
+    "Taken",
+    "Usage",
     "add_trace_ids",
+    "counted",
+    "current_usage",
     "gather",
     "heartbeat_expired",
     "instrument",
+    "measure",
     "subscribed",
+    "take",
     "timed",
+    "to_thread",
+    "trace_headers",
     "uninstrument",
     "unsubscribed",
+    "unwatch_engine",
+    "watch_engine",
+    "watch_queue",
 ]
 
 #: What is imported when it is first used, and from where: each has a cost that not all need.
 _LATE = {
+    "Own": "gnomon.usage.piece",
+    "Taken": "gnomon.queues",
+    "Usage": "gnomon.usage.piece",
+    "counted": "gnomon.usage.ledger",
+    "current_usage": "gnomon.usage.piece",
     "gather": "gnomon.batches",
+    "measure": "gnomon.usage.measuring",
+    "take": "gnomon.queues",
     "timed": "gnomon.functions",
+    "to_thread": "gnomon.usage.ledger",
+    "trace_headers": "gnomon.traces",
+    "unwatch_engine": "gnomon.databases",
+    "watch_engine": "gnomon.databases",
+    "watch_queue": "gnomon.queues",
 }
 
 
