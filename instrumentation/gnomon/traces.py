@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 #: The fields of W3C's trace context.
 _FIELDS = ("traceparent", "tracestate")
 
+_ODD = frozenset("13579bdf")
+
 
 def exemplar() -> dict[str, str] | None:
     """Return the ids of the span that is current, None if there is none or it is not sampled."""
@@ -103,3 +105,11 @@ class Continued:
             except Exception:
                 guard.failed("trace of a submitter")
             self._token = None
+
+
+def sampled(headers: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the ids in a sampled trace's headers, as an exemplar's labels; else None."""
+    parts = headers.get("traceparent", "").split("-")
+    if len(parts) == 4 and parts[3][-1:] in _ODD:  # the lowest bit of the flags
+        return {"trace_id": parts[1], "span_id": parts[2]}
+    return None
