@@ -6,7 +6,7 @@ import pytest
 
 import servers
 from brokers import RabbitMQ, rabbitmq_server
-from databases import PostgreSQL, postgresql_server
+from databases import MariaDB, PostgreSQL, mariadb_server, postgresql_server
 
 
 @pytest.fixture
@@ -32,4 +32,11 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 def postgresql() -> Iterator[PostgreSQL]:
     """A PostgreSQL for all tests that want one; each leaves the database as it was."""
     with postgresql_server() as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB that counts the use of indexes; each test leaves the database as it was."""
+    with mariadb_server("--performance-schema=ON") as database:
         yield database

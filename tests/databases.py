@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: a cluster of its own on a free port of loopback."""
+"""Real databases for the tests: PostgreSQL and MariaDB, alone on free ports of loopback."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import pymysql
 import pytest
 
 import servers
@@ -130,3 +131,100 @@ def _wait(running: PostgreSQL) -> None:
         if running.server.process.poll() is not None or time.monotonic() > end:
             raise AssertionError(running.server.last_words())
         time.sleep(0.05)
+
+
+class MariaDB(NamedTuple):
+    """A running server: its port, its process and its directory.
+
+    Its user, its password and its database are all called gnomon.
+    """
+
+    port: int
+    server: Server
+    directory: Path
+
+    def url(self, driver: str = "pymysql", *, scheme: str = "mysql") -> str:
+        """Return the address; driver: what SQLAlchemy shall use, as in "aiomysql"."""
+        return f"{scheme}+{driver}://gnomon:gnomon@127.0.0.1:{self.port}/gnomon"
+
+    def say(self, *statements: str) -> list[tuple[object, ...]]:
+        """Run SQL, each statement by itself, and return the last one's rows, for setting up."""
+        with (
+            pymysql.connect(
+                host="127.0.0.1",
+                port=self.port,
+                user="gnomon",
+                password="gnomon",
+                database="gnomon",
+                autocommit=True,
+            ) as connection,
+            connection.cursor() as cursor,
+        ):
+            for statement in statements:
+                cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+@contextmanager
+def mariadb_server(*options: str) -> Iterator[MariaDB]:
+    """Run mariadbd, settings as in ``--userstat=1``; skip (in CI: fail) without it."""
+    daemon, install = _mariadb("mariadbd"), _mariadb("mariadb-install-db")
+    user = _user()
+    port = servers.free_port()
+    with tempfile.TemporaryDirectory(prefix="gnomon-my-", ignore_cleanup_errors=True) as made:
+        directory = Path(made)
+        data, log = directory / "data", directory / "log"
+        first = directory / "first.sql"
+        first.write_text(
+            "CREATE DATABASE IF NOT EXISTS gnomon;\n"
+            "CREATE USER IF NOT EXISTS gnomon@'127.0.0.1' IDENTIFIED BY 'gnomon';\n"
+            "GRANT ALL ON *.* TO gnomon@'127.0.0.1';\n"
+        )
+        if user is not None:
+            shutil.chown(directory, user)
+        done = subprocess.run(
+            [
+                install,
+                "--no-defaults",
+                f"--datadir={data}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                "--skip-name-resolve",
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=directory,
+            user=user,
+            extra_groups=None if user is None else [],
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        words = [daemon, "--no-defaults", f"--datadir={data}", f"--port={port}"]
+        words += ["--bind-address=127.0.0.1", f"--socket={directory / 'socket'}"]
+        words += ["--skip-name-resolve", f"--pid-file={directory / 'pid'}", f"--init-file={first}"]
+        words += ["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0"]
+        with Server([*words, *options], log=log, cwd=directory, user=user) as server:
+            running = MariaDB(port, server, directory)
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    running.say("SELECT 1")
+                except pymysql.Error:
+                    if server.process.poll() is not None or time.monotonic() > end:
+                        raise AssertionError(server.last_words()) from None
+                    time.sleep(0.05)
+                else:
+                    break
+            yield running
+
+
+def _mariadb(name: str) -> str:
+    """Return a program of MariaDB's, or skip (in CI: fail) the test."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        why = f"{name} is not installed"
+        if os.environ.get("CI"):
+            pytest.fail(why)
+        pytest.skip(why)
+    return found
