@@ -82,3 +82,22 @@ def test_broken_bytes_are_refused(data):
     """Half a snapshot is no page."""
     with pytest.raises(ValueError):  # noqa: PT011  # any text will do
         codec.load(data)
+
+
+def test_pools_are_each_workers_own_and_the_database_is_one():
+    """Limits of pools add up as their connections do; what is known of the database does not."""
+    pages = []
+    for _ in range(2):
+        registry = CollectorRegistry()
+        for name in (
+            "db_client_connection_max",
+            "gnomon_db_missing_index",
+            "gnomon_db_unused_indexes",
+        ):
+            Gauge(name, "A gauge.", ["pool"], registry=registry).labels("desk").set(5)
+        pages.append(list(registry.collect()))
+    assert samples(merge(pages)) == {
+        ("db_client_connection_max", "desk"): 10,
+        ("gnomon_db_missing_index", "desk"): 5,
+        ("gnomon_db_unused_indexes", "desk"): 5,
+    }
