@@ -8,6 +8,11 @@ from typing import Literal
 from urllib.parse import unquote
 
 #: Paths that health checks ask for; nobody waits for their answers.
+HEALTH_PATHS = frozenset(
+    path + end
+    for path in ("/health", "/healthz", "/livez", "/readyz", "/-/healthy", "/-/ready")
+    for end in ("", "/")
+)
 HEALTH = (r"^/(?:health|healthz|livez|readyz|-/healthy|-/ready)/?$",)
 
 Tracing = Literal["gnomon", "opentelemetry", "off"]
@@ -26,6 +31,7 @@ class Settings:
     max_series: int
     tracing: Tracing
     sample_ratio: float | None
+    usage: bool
 
 
 def settings(
@@ -39,6 +45,7 @@ def settings(
     max_series: int,
     tracing: Tracing | None,
     sample_ratio: float | None,
+    usage: bool,
     environ: Mapping[str, str] = os.environ,
 ) -> Settings:
     """Return the settings that arguments and environment give together.
@@ -67,6 +74,7 @@ def settings(
         max_series=max_series,
         tracing=tracing or _tracing(environ),
         sample_ratio=sample_ratio,
+        usage=usage,
     )
 
 
