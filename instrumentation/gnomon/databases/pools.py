@@ -9,7 +9,7 @@ from weakref import WeakSet, ref
 
 from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import QueuePool
 
 from gnomon import guard, traces
 from gnomon.databases import families
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gnomon.families import Distribution
 
-#: The key of a connection record's own dictionary under which the times of its checkouts stand.
+#: The key of a connection record's own dictionary under which the time of its checkout stands.
 _HELD = "gnomon.held"
 
 
@@ -162,29 +162,23 @@ class PoolWatch:
             guard.failed("database pool")
 
     def _checked_out(
-        self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry, given: PoolProxiedConnection
+        self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry, _given: PoolProxiedConnection
     ) -> None:
         try:
-            if is_ours():
-                return
             own = record.record_info
-            if own is None:
-                return
-            held = own.setdefault(_HELD, [])
-            if not isinstance(getattr(given, "_pool", None), StaticPool):
-                held.clear()  # one that was checked out again after it had been found broken
-            held.append(perf_counter())
-            self._out.add(record)
+            if own is not None and not is_ours():
+                # Again, if it was found broken. A pool of one connection for all tells of the last
+                # return only.
+                own[_HELD] = perf_counter()
+                self._out.add(record)
         except Exception:
             guard.failed("database pool")
 
     def _checked_in(self, _dbapi: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         try:
-            held = (record.record_info or {}).get(_HELD)
-            if not held:
-                return  # handed out before it was watched, or never
-            _note(self._use, perf_counter() - held.pop())
-            if not held:
+            began = (record.record_info or {}).pop(_HELD, None)
+            if began is not None:  # else handed out before it was watched, or never
+                _note(self._use, perf_counter() - began)
                 self._out.discard(record)
         except Exception:
             guard.failed("database pool")

@@ -30,6 +30,8 @@ CUT = "…"
 
 #: Systems in which a text in double quotes is a name and never a literal.
 _NAMES_IN_DOUBLE_QUOTES = frozenset({"postgresql", "oracle.db"})
+#: Systems in which two dashes begin a comment whatever follows.
+_DASHES = frozenset({"postgresql", "sqlite", "microsoft.sql_server", "oracle.db"})
 _MYSQL = frozenset({"mysql", "mariadb"})
 _BRACKETS = frozenset({"sqlite", "microsoft.sql_server"})
 
@@ -147,7 +149,7 @@ def tokens(statement: str, system: str) -> Iterator[Token]:
             # In PostgreSQL comments nest; in MySQL some run as code, and -- needs a space.
             nested = piece.startswith("/*") and "/*" in piece[2:]
             code = mysql and (piece[:3] == "/*!" or piece[:4] == "/*M!")
-            sign = mysql and piece.startswith("--") and piece[2:3].strip()
+            sign = piece.startswith("--") and piece[2:3].strip() and system not in _DASHES
             if nested or code or sign:
                 break
             continue
