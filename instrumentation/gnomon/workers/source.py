@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import Gauge, ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
 
-from gnomon.workers.merging import cumulative, is_created
+from gnomon.workers.merging import cumulative, exact, is_created
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,33 +34,33 @@ class Source:
         """Read the collectors that may take their time. Raises what they raise."""
         with self._asking:
             # In one go, or a collector that fails would leave half of the others old.
-            self._foreign = [
+            self._foreign = exact(
                 family
                 for collector in self._collectors()
                 if not _is_cheap(collector)
                 for family in collector.collect()
-            ]
+            )
 
     def families(self) -> list[Metric]:
         """Return all families: the cheap ones as they are now, the others as asked for last."""
-        families = [
+        cheap = (
             family
             for collector in self._collectors()
             if _is_cheap(collector)
             for family in collector.collect()
-        ]
-        return [*families, *self._foreign]
+        )
+        return [*exact(cheap), *self._foreign]
 
     def counted(self) -> list[Metric]:
         """Return what this process has counted itself so far, and leaves to a forked child."""
-        return [
+        return exact(
             family
             for collector in self._collectors()
             # The kernel counts a child's resources from nothing.
             if _is_cheap(collector) and not isinstance(collector, ProcessCollector)
             for family in cumulative(collector.collect())
             if any(sample.value and not is_created(sample) for sample in family.samples)
-        ]
+        )
 
     def after_fork(self) -> None:
         """Forget a lock that another thread may have held at the fork."""

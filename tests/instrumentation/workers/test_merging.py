@@ -6,7 +6,8 @@ from prometheus_client.openmetrics.exposition import generate_latest
 
 from gnomon.endpoint import Page
 from gnomon.workers import codec
-from gnomon.workers.merging import cumulative, merge
+from gnomon.workers.merging import cumulative, exact, merge
+from gnomon.workers.source import Source
 
 
 def worker(registry, n):
@@ -72,9 +73,49 @@ def test_exemplars_survive(two):
 
 
 def test_only_what_grows_outlives_a_worker(two):
-    """The dead have no levels and no states."""
+    """The dead have no levels and no states; what was done last has been done."""
     names = {family.name for family in cumulative(two[0])}
-    assert names == {"requests", "seconds", "size"}
+    assert names == {"requests", "seconds", "size", "done_timestamp_seconds"}
+
+
+def test_sums_are_the_same_whoever_adds_up():
+    """Fractions add up to the same in any order, and when the dead are added up first."""
+    pages = []
+    for n in range(7):
+        registry = CollectorRegistry()
+        seconds = Histogram("seconds", "Seconds.", registry=registry)
+        for m in range(1, 50):
+            seconds.observe(0.1 * m / (n + 3))
+        pages.append(exact(registry.collect()))
+    totals = {
+        samples(merge(order))["seconds_sum",]
+        for order in (
+            pages,
+            pages[::-1],
+            [merge(pages[2:5]), *pages[5:], *pages[:2]],
+            [merge([merge(pages[3:]), pages[0]]), pages[2], pages[1]],
+        )
+    }
+    assert len(totals) == 1
+    truth = sum(0.1 * m / (n + 3) for n in range(7) for m in range(1, 50))
+    assert totals.pop() == pytest.approx(truth, abs=1e-5)
+
+
+def test_a_gauge_may_say_how_it_is_merged():
+    """What multiprocess_mode asks for goes before what the name says."""
+    pages = []
+    for n in (2, 5):
+        registry = CollectorRegistry()
+        for mode in ("min", "livemax", "sum", "mostrecent", "all"):
+            Gauge(f"a_{mode}", "A.", registry=registry, multiprocess_mode=mode).set(n)
+        pages.append(Source(registry).families())
+    assert samples(merge(pages, Source(registry).modes())) == {
+        ("a_min",): 2,
+        ("a_livemax",): 5,
+        ("a_sum",): 7,
+        ("a_mostrecent",): 2,
+        ("a_all",): 7,
+    }
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'[["a"]]', b"null", b"\xff"])
