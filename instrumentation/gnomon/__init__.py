@@ -9,8 +9,12 @@ from gnomon.websockets import heartbeat_expired, subscribed, unsubscribed
 
 if TYPE_CHECKING:
     from gnomon.batches import gather
+    from gnomon.caches.decorator import cached
+    from gnomon.caches.watched import watch_cache
     from gnomon.databases import unwatch_engine, watch_engine
+    from gnomon.exposing import expose
     from gnomon.functions import timed
+    from gnomon.jobs import current_run, job
     from gnomon.queues import Taken, take, watch_queue
     from gnomon.traces import trace_headers
     from gnomon.usage.ledger import counted, to_thread
@@ -22,11 +26,15 @@ __all__ = [
     "Taken",
     "Usage",
     "add_trace_ids",
+    "cached",
     "counted",
+    "current_run",
     "current_usage",
+    "expose",
     "gather",
     "heartbeat_expired",
     "instrument",
+    "job",
     "measure",
     "subscribed",
     "take",
@@ -36,6 +44,7 @@ __all__ = [
     "uninstrument",
     "unsubscribed",
     "unwatch_engine",
+    "watch_cache",
     "watch_engine",
     "watch_queue",
 ]
@@ -45,15 +54,20 @@ _LATE = {
     "Own": "gnomon.usage.piece",
     "Taken": "gnomon.queues",
     "Usage": "gnomon.usage.piece",
+    "cached": "gnomon.caches.decorator",
     "counted": "gnomon.usage.ledger",
+    "current_run": "gnomon.jobs",
     "current_usage": "gnomon.usage.piece",
+    "expose": "gnomon.exposing",
     "gather": "gnomon.batches",
+    "job": "gnomon.jobs",
     "measure": "gnomon.usage.measuring",
     "take": "gnomon.queues",
     "timed": "gnomon.functions",
     "to_thread": "gnomon.usage.ledger",
     "trace_headers": "gnomon.traces",
     "unwatch_engine": "gnomon.databases",
+    "watch_cache": "gnomon.caches.watched",
     "watch_engine": "gnomon.databases",
     "watch_queue": "gnomon.queues",
 }

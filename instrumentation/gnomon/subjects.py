@@ -41,7 +41,7 @@ def counted() -> tuple[AnyFamily, ...]:
 
 def collect() -> Iterator[Metric]:
     """Yield everything that has series."""
-    yield from families.collect(_counted)
+    # First, for a look may also bring counters up to date.
     for where, gather in _looked:
         try:
             found = list(gather())
@@ -49,3 +49,4 @@ def collect() -> Iterator[Metric]:
             guard.failed(where)
         else:
             yield from found
+    yield from families.collect(_counted)

@@ -1,0 +1,73 @@
+"""The first tier's entries: cachetools', with what leaves them counted."""
+
+from __future__ import annotations
+
+import math
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import cachetools
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from gnomon.caches.families import Tally
+    from gnomon.families import Count
+
+
+class Lasting(cachetools.LRUCache[Any, Any]):
+    """Entries that stay until others need their place. The tally's lock is held for each use.
+
+    maxsize: None for any number.
+    """
+
+    def __init__(self, maxsize: int | None, tally: Tally) -> None:
+        super().__init__(math.inf if maxsize is None else maxsize)
+        self._evictions = tally.evictions()
+
+    def put(self, key: Hashable, value: Any, _lifetime: float | None) -> None:
+        """Keep a value."""
+        self[key] = value
+
+    def expire(self) -> None:
+        """Do nothing: these do not expire."""
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Remove the entry that was not used for longest, and count it."""
+        item = super().popitem()
+        self._evictions.value += 1
+        return item
+
+
+class Expiring(cachetools.TLRUCache[Any, Any]):
+    """Entries that also leave when their time is over, whoever may ask for them then."""
+
+    def __init__(self, maxsize: int | None, tally: Tally) -> None:
+        super().__init__(math.inf if maxsize is None else maxsize, self._until, timer=monotonic)
+        self._evictions: Count = tally.evictions()
+        self._expirations: Count = tally.expirations()
+        self._lifetime = math.inf
+
+    def _until(self, _key: Any, _value: Any, now: float) -> float:
+        return now + self._lifetime
+
+    def put(self, key: Hashable, value: Any, lifetime: float | None) -> None:
+        """Keep a value for so many seconds, None for as long as there is room."""
+        self._lifetime = math.inf if lifetime is None else lifetime
+        self[key] = value
+
+    def expire(self, time: float | None = None) -> Any:
+        """Remove what is over, and count it."""
+        before = cachetools.Cache.__len__(self)
+        expired = super().expire(time)
+        self._expirations.value += before - cachetools.Cache.__len__(self)
+        return expired
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Remove the entry that was not used for longest, and count it."""
+        item = super().popitem()
+        self._evictions.value += 1
+        return item
+
+
+Entries = Lasting | Expiring
