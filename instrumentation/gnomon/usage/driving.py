@@ -16,10 +16,13 @@ from gnomon.usage.ledger import Ledger, current, driven
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gnomon.asgi import App, Pass, Receive, Scope, Send
+    from gnomon.asgi import App, Message, Pass, Receive, Scope, Send
 
 #: What runs a function in another thread, and takes that function first.
 _THREADS = (("anyio.to_thread", "run_sync"), ("asyncio", "to_thread"))
+
+#: Messages that may be a response's last.
+_LAST = frozenset(("http.response.body", "http.response.pathsend"))
 
 _hosts: weakref.WeakSet[Host] = weakref.WeakSet()
 _wanted = False
@@ -34,11 +37,36 @@ class Driven:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass one connection on."""
-        work: Any = self.app(scope, receive, send)
         above = current()
         if (above is not None and above.here()) or scope["type"] == "lifespan":
-            return work  # type: ignore[no-any-return]
-        return driven(work, Ledger(above))
+            return self.app(scope, receive, send)
+        ledger = Ledger(above)
+        if above is None and scope["type"] == "http":
+            send = _Sending(ledger, send)
+        work: Any = self.app(scope, receive, send)
+        return driven(work, ledger)
+
+
+class _Sending:
+    """Hands on what an application answers.
+
+    A request's span ends with the last of it. What began as a dependency of FastAPI ends after
+    that, so its numbers have to be told before.
+    """
+
+    __slots__ = ("_ledger", "_send")
+
+    def __init__(self, ledger: Ledger, send: Send) -> None:
+        self._ledger = ledger
+        self._send = send
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        waiting = self._ledger.at_response
+        if waiting and message["type"] in _LAST and not message.get("more_body"):
+            for tell in waiting:
+                tell()
+            waiting.clear()
+        return self._send(message)
 
 
 class Host:

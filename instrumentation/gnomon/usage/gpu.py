@@ -29,6 +29,8 @@ IDLE = 1.0
 # The first PID namespace's number (PROC_PID_INIT_INO), the same on every Linux.
 _HOST_NAMESPACE = "pid:[4026531836]"
 
+_installed = partial(nvml.installed, Paths())
+
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
@@ -50,22 +52,21 @@ class GpuReading:
 class Gpus:
     """Asks the driver, one question at a time.
 
-    tell: called with each answer, in the thread that asks. driver: of the exporter's kind.
-    namespace: the link that names this process's PID namespace.
+    tell: called with each answer, in the thread that asks. load, installed: give NVML, and say
+    whether it is worth asking for. namespace: the link that names this process's PID namespace.
     """
 
     def __init__(
         self,
         tell: Callable[[GpuReading], None],
         *,
-        driver: nvml.Driver | None = None,
+        load: Callable[[], Any] = nvml.load,
+        installed: Callable[[], bool] = _installed,
         namespace: str = "/proc/self/ns/pid",
     ) -> None:
         self._tell = tell
-        self._installed: Callable[[], bool] = partial(nvml.installed, Paths())
-        self._driver = driver or nvml.Driver(nvml.load, self._installed)
-        if driver is not None:
-            self._installed = lambda: True
+        self._installed = installed
+        self._driver = nvml.Driver(load, installed)
         self._namespace = namespace
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None

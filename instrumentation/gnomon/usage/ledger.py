@@ -15,7 +15,7 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar, Token
-from threading import Lock, get_ident
+from threading import RLock, get_ident
 from time import thread_time
 from types import coroutine
 from typing import Any, ParamSpec, TypeVar, overload
@@ -43,13 +43,25 @@ class Ledger:
     parent: whose part this is; what is counted here is counted there too, once.
     """
 
-    __slots__ = ("_lock", "_mark", "_parent", "_readers", "_seconds", "_thread", "_threads", "over")
+    __slots__ = (
+        "_lock",
+        "_mark",
+        "_parent",
+        "_readers",
+        "_seconds",
+        "_thread",
+        "_threads",
+        "at_response",
+        "over",
+    )
 
     def __init__(self, parent: Ledger | None = None) -> None:
         self._parent = parent
         #: Whether it ended in another context than the one in which it is still found.
         self.over = False
-        self._lock = Lock()
+        #: What is to be done just before a request's response is complete.
+        self.at_response: list[Callable[[], None]] = []
+        self._lock = RLock()
         self._seconds = 0.0
         #: How many pieces of work are being measured by this ledger.
         self._readers = 0
@@ -63,6 +75,13 @@ class Ledger:
     def here(self) -> bool:
         """Whether the caller runs inside one of the steps."""
         return self._thread == get_ident()
+
+    def root(self) -> Ledger:
+        """Return the ledger of the whole, such as a request, that this is a part of."""
+        ledger = self
+        while ledger._parent is not None:
+            ledger = ledger._parent
+        return ledger
 
     def enter(self) -> None:
         """Begin a step in this thread."""

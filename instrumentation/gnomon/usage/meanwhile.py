@@ -8,7 +8,7 @@ import os
 import threading
 from time import perf_counter
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _active = 0
 _started = 0
 _area = 0.0  # the sum over time of how many were active
@@ -91,7 +91,7 @@ def _advance() -> float:
 def _forked() -> None:
     # Others stayed in the parent, perhaps holding the lock.
     global _lock, _active  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _active = 0
 
 

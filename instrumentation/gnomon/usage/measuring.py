@@ -88,7 +88,7 @@ class Measure:
         self._log_dir = log_dir
         self._file_id = file_id
         self._gpu_absent = gpu_absent
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         #: The blocks that are open, with who opened them.
         self._open: list[tuple[Any, Work]] = []
 
@@ -128,7 +128,7 @@ class Measure:
     async def dependency(self) -> AsyncIterator[Usage]:
         """Measure a request from here on: ``Depends(gnomon.measure("name").dependency)``."""
         work = self._work()
-        usage = work.begin()
+        usage = work.begin_dependency()
         try:
             yield usage
         except BaseException as error:

@@ -20,7 +20,7 @@ class Samples:
     def __init__(self, first: Reading, interval: float) -> None:
         self.interval = interval
         self.first = self.last = first
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._closed = False
         self._window = first  # where the present window of CPU use began
         self._fastest: float | None = None

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from gnomon import guard
 from gnomon.errors import error_type
-from gnomon.usage import files, recorded, turns
-from gnomon.usage.gpu import DEADLINE
+from gnomon.usage import files, gpu, recorded, turns
 from gnomon.usage.ledger import Ledger, current, step
 from gnomon.usage.sampler import sampler
 
@@ -26,6 +25,14 @@ class Work:
         self._log_dir = log_dir
         self._begun = False
         self._alone: contextlib.AbstractContextManager[None] | None = None
+
+    def begin_dependency(self) -> Usage:
+        """Begin something that may end only after the response, and the request's span."""
+        usage = self.begin()
+        ledger = current()
+        if ledger is not None:
+            ledger.root().at_response.append(self._describe)
+        return usage
 
     def begin(self, *, named: bool = True) -> Usage:
         """Begin. named: whether it is what ``current_usage`` returns until it ends."""
@@ -63,7 +70,7 @@ class Work:
         """End as ``end`` does, and let others run while the GPUs are waited for."""
         question = self._ended(ledger)
         try:
-            gpus, deadline = sampler().gpus, perf_counter() + DEADLINE
+            gpus, deadline = sampler().gpus, perf_counter() + gpu.DEADLINE
             # An exception, a cancellation above all, is passed on at once.
             while error is None and not gpus.settled(question) and perf_counter() < deadline:
                 await turns.nap()
@@ -89,9 +96,9 @@ class Work:
             if self._begun:
                 recorded.active(usage.name).add(-1)
             recorded.record(usage, error)
-            recorded.describe_span(usage)
         except Exception:
             guard.failed("usage")
+        self._describe()
         try:
             if self._log_dir is not None:
                 if usage.file_id is None:
@@ -100,3 +107,9 @@ class Work:
                 files.write(self._log_dir, str(usage.file_id), document)
         except Exception:
             guard.failed("usage file")
+
+    def _describe(self) -> None:
+        try:
+            recorded.describe_span(self._usage)
+        except Exception:
+            guard.failed("usage of a span")

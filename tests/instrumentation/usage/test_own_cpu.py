@@ -8,7 +8,6 @@ import time
 import pytest
 import trio
 
-
 import gnomon
 from gnomon.usage.ledger import Ledger, current, driven
 
