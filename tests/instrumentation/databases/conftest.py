@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
+from collections import Counter
 
 import pytest
 from sqlalchemy import create_engine, event
@@ -32,12 +33,12 @@ def pool():
 
 
 @pytest.fixture
-def engine(tmp_path):
+def engine(tmp_path, pool):
     """Return a function that makes an engine, of SQLite in a file unless an address is given."""
     made = []
 
     def make(url=None, **options):
-        new = create_engine(url or f"sqlite:///{tmp_path}/desk.db", **options)
+        new = create_engine(url or f"sqlite:///{tmp_path}/{pool}.db", **options)
         made.append(new)
         return new
 
@@ -83,17 +84,19 @@ def shown(pool):
 
 
 @pytest.fixture
-def observed():
-    """Return a function that gives the counts of a database's durations by chosen labels."""
+def observed(pool):
+    """Return a function that adds up a database's durations by chosen labels."""
 
-    def counts(namespace, *names):
-        return {
-            tuple(sample.labels[name] for name in names): sample.value
-            for family in subjects.collect()
-            for sample in family.samples
-            if sample.name == "db_client_operation_duration_seconds_count"
-            and sample.labels["db_namespace"] == namespace
-        }
+    def counts(*names, namespace=f"{pool}.db"):
+        found = Counter()
+        for family in subjects.collect():
+            for sample in family.samples:
+                if (
+                    sample.name == "db_client_operation_duration_seconds_count"
+                    and sample.labels["db_namespace"] == namespace
+                ):
+                    found[tuple(sample.labels[name] for name in names)] += sample.value
+        return found
 
     return counts
 
