@@ -185,14 +185,23 @@ def bury(folder: str, dead: list[str]) -> Page:
     # The names stay until the files are gone: whoever dies in between counts nobody twice.
     _write(folder, dead, page)
     names = set(dead)
+    last = []
     for entry in os.listdir(folder):
         name, _, rest = entry.partition(".")
         # Whoever is killed while writing leaves what it wrote; the shared files have one writer.
         shared = name == _LEDGER or rest.startswith(_PARENT[1:])
-        if name in names or (shared and rest.endswith(".tmp")):
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, entry))
+        if name in names and entry.endswith((_ALIVE, _NEW)):
+            last.append(entry)  # by which the others are found, should this be cut short
+        elif name in names or (shared and rest.endswith(".tmp")):
+            _unlink(folder, entry)
+    for entry in last:
+        _unlink(folder, entry)
     return page
+
+
+def _unlink(folder: str, entry: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, entry))
 
 
 def unburied(folder: str, dead: list[str]) -> Page:
