@@ -1,6 +1,6 @@
 # The verbs. Each prepares what it needs; none needs another to have run before.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo-alert rules test check format bench docs clean
+.PHONY: help up down demo-alert alert-config test-notification rules test check format bench docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,6 +30,12 @@ up: $(VENV)/installed  ## Run the stack on this machine until Ctrl-C; prepares a
 
 demo-alert: $(VENV)/installed  ## Beside a running stack: one alert's way from this host to a receiver.
 	@$(BIN)/gnomon demo-alert
+
+alert-config: $(VENV)/installed  ## Render, check and put into force who is told of alerts (alerting.yml).
+	@$(BIN)/gnomon alert-config
+
+test-notification: $(VENV)/installed  ## Send one message to RECEIVER=email, slack, …, critical, escalation.
+	@$(BIN)/gnomon test-notification "$(RECEIVER)"
 
 down:  ## Stop the stack that runs in this checkout.
 	@test ! -x $(BIN)/gnomon || $(BIN)/gnomon down

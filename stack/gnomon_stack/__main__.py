@@ -7,8 +7,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from gnomon.usage.commands import usage
 from gnomon_stack import home
+from gnomon_stack.alerting.commands import alert_config, test_notification
 from gnomon_stack.demo import demo_alert as run_demo
+from gnomon_stack.demo_commands import demo
 from gnomon_stack.rules_commands import rules
 from gnomon_stack.target_commands import target
 from gnomon_stack.trouble import Trouble
@@ -17,6 +20,9 @@ from gnomon_stack.up import up as run_stack
 
 # Where nobody looks (a file, a pipe, a journal), nothing is cut to a width.
 _WIDTH_OF_FILES = 200
+
+# Commands that need no checkout.
+_ANYWHERE = ("usage",)
 
 
 def _console() -> Console:
@@ -41,7 +47,8 @@ class _Commands(click.Group):
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Run the Gnomon stack on this machine, without Docker."""
-    ctx.obj = home.find(Path.cwd())
+    if ctx.invoked_subcommand not in _ANYWHERE:
+        ctx.obj = home.find(Path.cwd())
 
 
 @main.command()
@@ -73,8 +80,12 @@ def demo_alert(here: home.Home) -> None:
     run_demo(here, click.echo)
 
 
+main.add_command(alert_config)
+main.add_command(demo)
 main.add_command(rules)
 main.add_command(target)
+main.add_command(test_notification)
+main.add_command(usage)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
-
-import yaml
 
 from gnomon_stack import lock, loopback
 from gnomon_stack import ports as port_use
+from gnomon_stack.alerting.listener import listening
 from gnomon_stack.home import Home
 from gnomon_stack.parts import ALERTMANAGER, EXPORTER, HOST, PROMETHEUS
 from gnomon_stack.supervise import lead
@@ -57,8 +55,7 @@ class _Way:
 def demo_alert(home: Home, say: Callable[[str], None]) -> None:
     """Overload this host harmlessly, and show the alert's way until it is over.
 
-    Raise Trouble where no stack runs, where nothing of this machine is the receiver, or where the
-    alert gets stuck on its way.
+    Raise Trouble where no stack runs, or where the alert gets stuck on its way.
     """
     running = lock.running(home.lock)
     if running is None:
@@ -68,18 +65,14 @@ def demo_alert(home: Home, say: Callable[[str], None]) -> None:
     prometheus, alertmanager = running.ports["prometheus"], running.ports["alertmanager"]
     if _alert(prometheus):
         raise Trouble(f"{ALERT} is active already: this host is overloaded without any demo")
-    address = _receiver_port(home)
     way = _Way(say)
     with ExitStack() as stack:
-        try:
-            received = stack.enter_context(receiver(address))
-        except OSError:
-            who = port_use.holder(address)
-            raise Trouble(
-                f"port {address}, where Alertmanager sends its alerts, is in use by {who}: "
-                "that is the receiver, and it will be told; the demo needs the port to show it"
-            ) from None
-        say(f"The receiver listens at http://{HOST}:{address}/, where alertmanager.yml sends to.")
+        address = port_use.free()
+        received = stack.enter_context(receiver(address))
+        stack.enter_context(listening(home, alertmanager, ALERT, address))
+        say(
+            f"A receiver listens at http://{HOST}:{address}/; Alertmanager tells it for this while."
+        )
         processors = os.cpu_count() or 1
         before = _metric(running.ports["exporter"])
         way.step("host", f"{METRIC} is {before:.0f}, on {processors} processors")
@@ -125,19 +118,6 @@ def _load(tasks: int) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.kill()
-
-
-def _receiver_port(home: Home) -> int:
-    """Return the port of this machine to which alertmanager.yml sends by default."""
-    path = home.root / "alertmanager/alertmanager.yml"
-    config = yaml.safe_load(path.read_text())
-    for one in config["receivers"]:
-        if one["name"] == config["route"]["receiver"]:
-            for webhook in one.get("webhook_configs", []):
-                parts = urlsplit(webhook.get("url", ""))
-                if parts.hostname in {HOST, "localhost"} and parts.port:
-                    return int(parts.port)
-    raise Trouble(f"{path} sends to no webhook on this machine, so there is nothing to show here")
 
 
 def _metric(exporter: int) -> float:

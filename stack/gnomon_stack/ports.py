@@ -22,6 +22,13 @@ def is_free(port: int) -> bool:
     return True
 
 
+def free() -> int:
+    """Return a port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 def holder(port: int, procfs: str = "/proc") -> str:
     """Return who listens on ``port``, as far as /proc tells this user.
 

@@ -24,9 +24,10 @@ from gnomon_stack import (
     table,
     templates,
 )
+from gnomon_stack.alerting import apply as alerting
 from gnomon_stack.configs import with_ports
 from gnomon_stack.home import Home
-from gnomon_stack.parts import EXPORTER, PARTS, Part
+from gnomon_stack.parts import ALERTMANAGER, EXPORTER, PARTS, PROMETHEUS, Part, url
 from gnomon_stack.parts import ports as ports_of
 from gnomon_stack.supervise import Supervisor, lead
 from gnomon_stack.trouble import Trouble
@@ -65,6 +66,7 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
             del found[name]
         exporter_yml.write(home.root, say)
         _refuse_bad_configuration(home)
+        alerts = alerting.prepare(home, environ, _words(home, found, "alertmanager"), say)
         active = {
             part: port
             for part, port in wanted.items()
@@ -72,7 +74,7 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         }
         stack.enter_context(desk.targets(home, wanted, say))
         supervisor = stack.enter_context(
-            Supervisor(home, {**environ, **_answers(home, environ, wanted, found)}, say)
+            Supervisor(home, {**environ, **_answers(home, environ, wanted, found, alerts)}, say)
         )
         _show_start(active, supervisor, console)
         status = supervisor.wait()
@@ -183,8 +185,20 @@ def _exporter() -> str:
     return str(Path(sys.executable).with_name("gnomon-exporter"))
 
 
+def _words(
+    home: Home, found: dict[str, str], name: str, before: tuple[str, ...] = ()
+) -> list[str] | None:
+    """Return the words that start a part, where it has been found."""
+    path = found.get(name)
+    return programs.command(path, home.programs, lead=before) if path else None
+
+
 def _answers(
-    home: Home, environ: Mapping[str, str], wanted: dict[Part, int], found: dict[str, str]
+    home: Home,
+    environ: Mapping[str, str],
+    wanted: dict[Part, int],
+    found: dict[str, str],
+    alerts: alerting.Prepared,
 ) -> dict[str, str]:
     """Return the values that supervisord.conf asks for."""
     dying = lead("TERM")
@@ -192,12 +206,14 @@ def _answers(
     if (home.root / exporter_yml.NAME).exists():
         exporter += ["--config.file", exporter_yml.NAME]
 
-    def words(name: str) -> str:
-        path = found.get(name)
-        return shlex.join(programs.command(path, home.programs, lead=dying)) if path else name
+    def words(name: str, before: tuple[str, ...] = ()) -> str:
+        return shlex.join(_words(home, found, name, (*before, *dying)) or [name])
 
     def config(path: str) -> str:
         return shlex.quote(str(with_ports(home.root / path, wanted)))
+
+    def outside(part: Part) -> str:
+        return shlex.quote(alerts.urls.get(part) or f"{url(wanted[part])}/")
 
     return {
         **{part.variable: str(port) for part, port in wanted.items()},
@@ -206,8 +222,10 @@ def _answers(
         "GNOMON_PROMETHEUS": words("prometheus"),
         "GNOMON_PROMETHEUS_CONFIG": config("prometheus/prometheus.yml"),
         _SIZE_VARIABLE: environ.get(_SIZE_VARIABLE) or _SIZE,
-        "GNOMON_ALERTMANAGER": words("alertmanager"),
-        "GNOMON_ALERTMANAGER_CONFIG": config("alertmanager/alertmanager.yml"),
+        "GNOMON_PROMETHEUS_URL": outside(PROMETHEUS),
+        "GNOMON_ALERTMANAGER": words("alertmanager", alerts.lead),
+        "GNOMON_ALERTMANAGER_CONFIG": shlex.quote(str(alerts.config)),
+        "GNOMON_ALERTMANAGER_URL": outside(ALERTMANAGER),
         "GNOMON_ALERTMANAGER_STARTS": "true" if "alertmanager" in found else "false",
         **desk.answers(wanted, dying),
     }

@@ -22,6 +22,8 @@ import pytest
 import yaml
 
 import rulebook
+from gnomon_stack.alerting import apply
+from gnomon_stack.home import Home
 from rulebook import ALERTS, EVERY, RECORDINGS, ROOT
 from servers import Server, fetch, free_port, program
 
@@ -116,16 +118,19 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
         "9840": free_port(),
         "9090": free_port(),
         "9093": free_port(),
-        "9095": sink.server_port,
     }
+    others = shutil.ignore_patterns(".*", "targets", "secrets")
     for name in ("prometheus", "alertmanager"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".*", "targets"))
+        shutil.copytree(ROOT / name, folder / name, ignore=others)
     for file in folder.rglob("*.yml"):
         text = file.read_text()
         for old, new in ports.items():
             text = text.replace(f"127.0.0.1:{old}", f"127.0.0.1:{new}")
         file.write_text(_quicker(text))
     (folder / "prometheus/targets").mkdir()
+    told = {"GNOMON_ALERT_WEBHOOK_URL": f"http://127.0.0.1:{sink.server_port}/"}
+    routes = apply.prepare(Home(folder), told, program("alertmanager"), print).config
+    routes.write_text(_quicker(routes.read_text()))
 
     prometheus = f"http://127.0.0.1:{ports['9090']}"
     exporter = f"http://127.0.0.1:{ports['9840']}"
@@ -134,7 +139,7 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
         exporter: [EXPORTER, f"--web.listen-address=127.0.0.1:{ports['9840']}"],
         alertmanager: [
             *program("alertmanager"),
-            f"--config.file={folder}/alertmanager/alertmanager.yml",
+            f"--config.file={routes}",
             f"--storage.path={folder}/data/alertmanager",
             "--cluster.listen-address=",
             f"--web.listen-address=127.0.0.1:{ports['9093']}",
@@ -260,6 +265,7 @@ def test_an_alert_goes_all_the_way_and_comes_back_when_it_is_over(stack):
         "component": "scrape",
         "job": "application",
         "instance": f"127.0.0.1:{port}",
+        "host": "127.0.0.1",
     }
     assert told["annotations"]["summary"] == f"application on 127.0.0.1:{port} does not answer"
     page = fetch(told["annotations"]["dashboard_url"]).decode()
