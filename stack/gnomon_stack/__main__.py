@@ -8,7 +8,6 @@ import click
 from rich.console import Console
 
 from gnomon.usage.commands import usage
-from gnomon.usage.commands import usage
 from gnomon_stack import home
 from gnomon_stack.alerting.commands import alert_config, test_notification
 from gnomon_stack.demo import demo_alert as run_demo
@@ -21,9 +20,6 @@ from gnomon_stack.up import up as run_stack
 
 # Where nobody looks (a file, a pipe, a journal), nothing is cut to a width.
 _WIDTH_OF_FILES = 200
-
-# Commands that need no checkout.
-_ANYWHERE = ("usage",)
 
 # Commands that need no checkout.
 _ANYWHERE = ("usage",)
@@ -88,7 +84,6 @@ main.add_command(alert_config)
 main.add_command(demo)
 main.add_command(rules)
 main.add_command(target)
-main.add_command(usage)
 main.add_command(test_notification)
 main.add_command(usage)
 
