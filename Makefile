@@ -1,6 +1,6 @@
 # The verbs. Each prepares what it needs; none needs another to have run before.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo-alert alert-config test-notification rules test check format bench docs clean
+.PHONY: help up down demo-alert alert-config test-notification rules slo test check format bench docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -52,7 +52,7 @@ bench: $(VENV)/tested  ## What a scrape costs, beside node_exporter (Debian: pro
 	@# Both are shown; the status is that of the first that is over its budget.
 	@$(BIN)/python bench/scrape_cost.py; status=$$?; PYTHONPATH=tests $(BIN)/python bench/all_collectors.py && exit $$status
 
-rules: $(VENV)/installed  ## Make the rules that come from thresholds.yml.
+rules slo: $(VENV)/installed  ## Make the rules that come from prometheus/thresholds.yml and prometheus/slo/.
 	@$(BIN)/gnomon rules
 
 docs: $(VENV)/tested  ## Write docs/metrics.md from the collectors.

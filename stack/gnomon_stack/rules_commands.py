@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from gnomon_exporter.strict_yaml import ConfigError
-from gnomon_stack import thresholds
+from gnomon_stack import slo, thresholds
 from gnomon_stack.configs import replace_file
 from gnomon_stack.home import Home
 from gnomon_stack.trouble import Trouble
@@ -17,7 +17,10 @@ def _thresholds(root: Path) -> str:
 
 
 #: What is made, and how, from the checkout's root.
-MADE: dict[Path, Callable[[Path], str]] = {thresholds.TARGET: _thresholds}
+MADE: dict[Path, Callable[[Path], str]] = {
+    thresholds.TARGET: _thresholds,
+    slo.TARGET: slo.rules,
+}
 
 
 @click.command()

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+import exposed
 import rulebook
 from gnomon_stack import thresholds
 from gnomon_stack.rules_commands import MADE
@@ -40,7 +41,7 @@ def _alerts(alerts=ALERTS):
 
 
 def _run(*words):
-    ran = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False)
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=290, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
@@ -72,6 +73,7 @@ def test_prometheus_accepts_its_configuration(program):
     assert f"{len(RULES)} rule files found" in shown
 
 
+@pytest.mark.timeout(300)  # weeks of samples, and promtool has one core
 @pytest.mark.parametrize("path", rulebook.WRITTEN, ids=lambda path: path.stem)
 def test_the_alerts_fire_and_stay_silent_when_they_should(program, path):
     """Every case in prometheus/tests holds."""
@@ -125,7 +127,11 @@ def test_an_alert_is_silent_about_what_is_not_measured(alert):
     assert not any(nothing)
 
 
-@pytest.mark.parametrize("rule", RECORDINGS.values(), ids=lambda rule: rule.name)
+@pytest.mark.parametrize(
+    "rule",
+    [rule for rule in RECORDINGS.values() if rule.name != "sloth_slo_info"],  # Sloth's name
+    ids=lambda rule: rule.name,
+)
 def test_a_recording_is_named_by_level_metric_and_operations(rule):
     """The convention by which people and dashboards guess a name."""
     assert re.fullmatch(r"[a-z][a-z_]*:[a-z0-9_]+:[a-z0-9_]+", rule.name)
@@ -133,10 +139,9 @@ def test_a_recording_is_named_by_level_metric_and_operations(rule):
 
 @pytest.mark.parametrize("rule", EVERY, ids=lambda rule: rule.name)
 def test_whatever_a_rule_reads_exists(rule):
-    """Each metric is recorded by a rule, in docs/metrics.md, or from a place listed above."""
-    page = (ROOT / "docs/metrics.md").read_text()
-    documented = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
-    assert {name for name in rulebook.raw(rule) - documented if not _elsewhere(name)} == set()
+    """Each metric is recorded by a rule, exposed by a part of ours, or in the list above."""
+    unknown = rulebook.raw(rule) - exposed.exporter() - exposed.library()
+    assert {name for name in unknown if not _elsewhere(name)} == set()
 
 
 def _elsewhere(name):
@@ -180,7 +185,7 @@ def test_every_threshold_is_used():
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule.name)
 def test_no_alert_has_a_number_of_its_own(rule):
     """What an operator may want otherwise stands in thresholds.yml; 0 and 1 are no thresholds."""
-    numbers = re.findall(r"(?:[<>]=?)\s*(?:bool\s+)?(\d[\d.e+]*)(?![\w.])", rule.expr)
+    numbers = re.findall(r"(?:[<>]=?|==|!=)\s*(?:bool\s+)?(\d[\d.e+]*)(?![\w.])", rule.expr)
     assert {number for number in numbers if float(number) not in (0, 1)} <= STRUCTURAL.get(
         rule.name, set()
     )
