@@ -168,18 +168,18 @@ class Sized(Protocol):
         """Whether the second tier is left alone just now, None if there is none."""
 
 
-_sized: weakref.WeakSet[Sized] = weakref.WeakSet()
+_sized: weakref.WeakValueDictionary[int, Sized] = weakref.WeakValueDictionary()
 
 
 def show(cache: Sized) -> None:
     """Show a cache's size for as long as it lives."""
     with _lock:
-        _sized.add(cache)
+        _sized[id(cache)] = cache  # mappings have no hash
 
 
 def _gather() -> Iterator[Metric]:
     with _lock:
-        alive = list(_sized)
+        alive = list(_sized.values())
     entries: dict[str, int] = {}
     capacity: dict[str, int] = {}
     resting: dict[str, int] = {}

@@ -33,6 +33,12 @@ def key(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Hashable, ...
     return (*args, _KEYWORDS, *sorted(kwargs.items()))
 
 
+def function(found: Any) -> str:
+    """Return the name of a function that is the same in each process."""
+    named = found if hasattr(found, "__qualname__") else getattr(found, "func", type(found))
+    return f"{named.__module__}.{getattr(named, '__qualname__', '')}"
+
+
 #: Types whose repr is the same in each process, and tells their values apart.
 _PLAIN: frozenset[type] = frozenset(
     {

@@ -131,15 +131,14 @@ class SecondTier:
             self._own.hits.inc()
             return found
         self._own.misses.inc()
-        is_locked = False
+        held_until = -math.inf
         if self._wait > 0 and monotonic() >= self._unfit_until:
-            is_locked, generation, found = yield from self._turn(entry, generation)
+            held_until, generation, found = yield from self._turn(entry, generation)
             if found is not None:
                 self._coalesced.inc()
                 return found
-        until = monotonic() + self._wait - self.deadline
         loaded = yield Load()
-        may_unlock = is_locked and monotonic() < until  # else it may be another's by now
+        may_unlock = monotonic() < held_until  # else it may be another's by now
         remaining = None
         calls: list[tuple[Any, ...]] = []
         if loaded.error is None:
@@ -158,17 +157,12 @@ class SecondTier:
         """Make all entries out of date, as soon as Redis is asked for one."""
         self._new = secrets.token_hex(8)
 
-    def clear(self) -> Generator[Step, Any, None]:
-        """Make all entries out of date: at once, or as soon as Redis can be reached."""
-        self.outdate()
-        yield from self._tell()
-
     @staticmethod
     def _unkept(loaded: Loaded) -> Found | Loaded:
         return loaded if loaded.error is not None else Found(loaded.value, None, is_fresh=True)
 
-    def _tell(self) -> Generator[Step, Any, bool]:
-        """Tell Redis of a new generation; return whether it knows the latest."""
+    def tell(self) -> Generator[Step, Any, bool]:
+        """Tell Redis of a new generation, if there is one; return whether it knows the latest."""
         new = self._new
         if new is None:
             return True
@@ -188,7 +182,7 @@ class SecondTier:
     def _look(
         self, entry: str, *more: tuple[Any, ...]
     ) -> Generator[Step, Any, tuple[bytes | None, Found | None, list[Any]]]:
-        if not (yield from self._tell()):
+        if not (yield from self.tell()):
             return None, None, []
         answers = yield from self._ask(
             ("get", f"{self._prefix}:generation"), ("get", entry), ("pttl", entry), *more
@@ -230,31 +224,34 @@ class SecondTier:
 
     def _turn(
         self, entry: str, generation: bytes
-    ) -> Generator[Step, Any, tuple[bool, bytes, Found | None]]:
+    ) -> Generator[Step, Any, tuple[float, bytes, Found | None]]:
         """Wait until this process may load an entry, or another one has loaded it.
 
-        Returns whether it holds the entry's lock, the generation, and what was found.
+        Returns until when it holds the entry's lock, the generation, and what was found.
         """
         until = monotonic() + self._wait
         pause, most = PAUSES
         lock = f"{entry}:lock"
         while True:
             # SET key value EX PX NX: the lock goes by itself if its holder does not come back.
+            asked = monotonic()
             got = yield from self._ask(("set", lock, b"", None, round(self._wait * 1000), True))
-            if got is None or got[0]:
-                return got is not None, generation, None
+            if got is None:
+                return -math.inf, generation, None
+            if got[0]:
+                return asked + self._wait, generation, None
             is_held = True
             while is_held:
                 if monotonic() >= until:
-                    return False, generation, None
+                    return -math.inf, generation, None
                 yield Pause(pause * random.uniform(0.75, 1.25))  # noqa: S311  # no secret
                 pause = min(most, pause * 1.5)
                 now, found, rest = yield from self._look(entry, ("exists", lock))
                 if now is None:
-                    return False, generation, None
+                    return -math.inf, generation, None
                 generation = now
                 if found is not None:
-                    return False, generation, found
+                    return -math.inf, generation, found
                 is_held = bool(rest[0])
 
     def _ask(self, *calls: tuple[Any, ...]) -> Generator[Step, Any, list[Any] | None]:

@@ -26,6 +26,7 @@ class CacheInfo(NamedTuple):
 class Store:
     """The entries of one function, and what it takes to fill them.
 
+    function: its qualified name, which tells it from others of the same cache in the second tier.
     flights: the loads that are under way, by key. generation: how often everything was cleared,
     so that no load from before puts back what is out of date.
     """
@@ -33,11 +34,13 @@ class Store:
     def __init__(
         self,
         name: str,
+        function: str,
         maxsize: int | None,
         ttl: float | Callable[[Any, Any], float | None] | None,
         second: SecondTier | None,
     ) -> None:
         self.name = name
+        self.function = function
         self.maxsize = maxsize
         self.ttl = ttl
         self.second = second
