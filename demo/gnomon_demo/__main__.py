@@ -42,6 +42,7 @@ def _serve(app: str, port: int, workers: int) -> None:
         port=port,
         workers=workers,
         access_log=False,
+        log_level="warning",  # or each WebSocket would have its lines
         # Streams and WebSockets would keep a worker for as long as their clients like.
         timeout_graceful_shutdown=3,
     )

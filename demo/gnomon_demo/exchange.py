@@ -16,22 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException
 import gnomon
 from gnomon_demo.faults import Faults
 from gnomon_demo.settings import settings
-
-#: Symbols with their price on an ordinary day, in no particular currency.
-SYMBOLS = {
-    "ANVL": 112.0,
-    "BRCH": 48.5,
-    "CLVR": 231.0,
-    "DUNE": 9.75,
-    "ELMS": 67.2,
-    "FJRD": 154.3,
-    "GLYF": 18.4,
-    "HZEL": 88.0,
-    "IRIS": 320.5,
-    "JNPR": 41.1,
-    "KELP": 5.35,
-    "LARK": 76.9,
-}
+from gnomon_demo.symbols import SYMBOLS
 
 REFUSED = 0.02
 HANGING = 0.003

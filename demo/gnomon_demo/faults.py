@@ -4,11 +4,16 @@ A fault under way is a file that holds when it ends. All processes look at the f
 does not matter which worker was asked.
 """
 
+from __future__ import annotations
+
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
 #: What each fault does, and so what should be seen of it.
 FAULTS = {
@@ -70,15 +75,13 @@ class Faults:
     ends. A fault without one is looked up where it matters, by ``in``.
     """
 
-    def __init__(
-        self, folder: Path, effects: Mapping[str, Callable[[], Awaitable[None]]] | None = None
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._effects = dict(effects or {})
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self.effects: Mapping[str, Callable[[], Awaitable[None]]] = {}
+        self._running: dict[str, asyncio.Future[None]] = {}
         self._active: frozenset[str] = frozenset()
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         """Whether a fault is under way."""
         return name in self._active
 
@@ -101,12 +104,11 @@ class Faults:
         await self._settle()
 
     async def _settle(self) -> None:
-        for name, effect in self._effects.items():
+        for name, effect in self.effects.items():
             task = self._running.get(name)
             if name in self._active and (task is None or task.done()):
                 self._running[name] = asyncio.ensure_future(effect())
             elif name not in self._active and task is not None:
                 del self._running[name]
                 task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await asyncio.wait([task])

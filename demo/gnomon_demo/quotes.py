@@ -13,7 +13,11 @@ PATIENCE_S = 0.4
 
 
 class ExchangeDown(Exception):  # noqa: N818  # it says what is the matter
-    """The exchange gave no good answer, whatever was tried."""
+    """The exchange gave no good answer, whatever was tried. status: the last one's, if any."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Exchange:
@@ -68,4 +72,5 @@ class Exchange:
             answer.raise_for_status()
             return answer.json()
         except requests.RequestException as error:
-            raise ExchangeDown(f"{path}: {error}") from error
+            status = error.response.status_code if error.response is not None else None
+            raise ExchangeDown(f"{path}: {error}", status) from error

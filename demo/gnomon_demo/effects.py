@@ -1,0 +1,61 @@
+"""What the faults do that do not merely change how a request is answered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from sqlalchemy.exc import TimeoutError as NoConnection
+
+from gnomon_demo.catalogue import Catalogue
+from gnomon_demo.database import Database
+from gnomon_demo.market import Market
+from gnomon_demo.queueing import Transcriptions
+from gnomon_demo.tones import tone
+
+MIB = 1 << 20
+
+#: The fault `leak`: MiB a second, and how many at most, in each worker.
+LEAK_MIB, LEAK_MOST_MIB = 2, 256
+
+#: The fault `cache-storm`: seconds between two times that the caches are emptied.
+STORM_S = 0.1
+
+#: The fault `backlog`: seconds between two recordings, in each worker.
+BACKLOG_S = 0.4
+
+
+def effects(
+    database: Database, catalogue: Catalogue, market: Market, transcriptions: Transcriptions
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return what each fault runs in a worker; cancelled, it leaves nothing behind."""
+
+    async def leak() -> None:
+        kept = []
+        for _ in range(LEAK_MOST_MIB // LEAK_MIB):
+            kept.append(b"x" * (LEAK_MIB * MIB))
+            await asyncio.sleep(1)
+        await asyncio.Event().wait()
+
+    async def pool() -> None:
+        held = []
+        try:
+            while True:
+                with suppress(NoConnection):  # all are taken: ours, or in use for a moment
+                    held.append(await database.engine.connect())
+        finally:
+            for connection in held:
+                await connection.close()
+
+    async def storm() -> None:
+        while True:
+            market.forget()
+            catalogue.forget()
+            await asyncio.sleep(STORM_S)
+
+    async def backlog() -> None:
+        recording = tone(1.0)
+        while True:
+            await transcriptions.submit([("backlog.wav", recording)], "low")
+            await asyncio.sleep(BACKLOG_S)
+
+    return {"leak": leak, "pool": pool, "cache-storm": storm, "backlog": backlog}

@@ -1,0 +1,39 @@
+"""What a worker of the desk holds while it runs, and how a route gets at it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from gnomon_demo.catalogue import Catalogue
+from gnomon_demo.database import Database
+from gnomon_demo.faults import Faults
+from gnomon_demo.market import Market
+from gnomon_demo.prices import Prices
+from gnomon_demo.queueing import Transcriptions
+from gnomon_demo.quotes import Exchange
+from gnomon_demo.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The parts of one worker."""
+
+    settings: Settings
+    database: Database
+    exchange: Exchange
+    catalogue: Catalogue
+    market: Market
+    prices: Prices
+    transcriptions: Transcriptions
+    faults: Faults
+
+
+def _desk(connection: HTTPConnection) -> Desk:
+    found: Desk = connection.app.state.desk
+    return found
+
+
+#: A route's parameter of this type is the worker that it runs in.
+Here = Annotated[Desk, Depends(_desk)]
