@@ -9,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from gnomon import guard
+from gnomon.errors import error_type
+from gnomon.identity import version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,3 +115,51 @@ def sampled(headers: Mapping[str, str]) -> dict[str, str] | None:
     if len(parts) == 4 and parts[3][-1:] in _ODD:  # the lowest bit of the flags
         return {"trace_id": parts[1], "span_id": parts[2]}
     return None
+
+
+class Span:
+    """A span of OpenTelemetry's around a block, or nothing where nobody imported OpenTelemetry.
+
+    None of its methods raises.
+    """
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self) -> None:
+        self._span: Any = None
+        self._token: Any = None
+
+    def enter(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Start it below what is current, and make it current."""
+        trace = sys.modules.get("opentelemetry.trace")
+        if trace is None:
+            return
+        try:
+            from opentelemetry import context  # noqa: PLC0415  # it is here: see above
+
+            span = trace.get_tracer("gnomon", version()).start_span(name, attributes=attributes)
+            # Without a provider this is the parent, or nothing at all.
+            if span.is_recording():
+                self._token = context.attach(trace.set_span_in_context(span))
+                self._span = span
+        except Exception:
+            guard.failed("span")
+
+    def leave(self, attributes: Mapping[str, str], error: BaseException | None) -> None:
+        """End it. error: what ended the block with a failure; its text is not recorded."""
+        span = self._span
+        if span is None:
+            return
+        self._span = None
+        try:
+            from opentelemetry import context  # noqa: PLC0415
+            from opentelemetry.trace import Status, StatusCode  # noqa: PLC0415
+
+            span.set_attributes(attributes)
+            if error is not None:
+                span.set_attribute("error.type", error_type(error))
+                span.set_status(Status(StatusCode.ERROR))
+            span.end()
+            context.detach(self._token)
+        except Exception:
+            guard.failed("span")

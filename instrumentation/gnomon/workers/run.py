@@ -26,14 +26,19 @@ def directory(name: str, environ: Mapping[str, str] = os.environ) -> str | None:
     shared = _shared_socket()
     if shared is None:
         return None
-    base = os.path.join(
-        environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"gnomon-{os.getuid()}"
-    )
     # Inodes of sockets are counted anew after a boot, and in each network namespace.
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read(8)
     space = os.stat("/proc/self/ns/net").st_ino
-    return _made(os.path.join(_made(base), f"{boot}-{space}-{shared}-{name}"))
+    return own(f"{boot}-{space}-{shared}-{name}", environ)
+
+
+def own(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return this user's directory of a name, made if need be. Raises OSError."""
+    base = os.path.join(
+        environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"gnomon-{os.getuid()}"
+    )
+    return _made(os.path.join(_made(base), name))
 
 
 def _made(path: str) -> str:

@@ -22,6 +22,8 @@ from gnomon.workers.removals import Removals, keys, remembered, without
 from gnomon.workers.source import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prometheus_client import CollectorRegistry
 
     from gnomon.workers.merging import Key
@@ -55,15 +57,23 @@ class Worker:
     """This process among those that serve the same socket.
 
     name: what tells this page from others of the same process. registry: this worker's own
-    families. A process that turns out to be alone does nothing further.
+    families. directory: returns the run's directory, as ``run.directory`` does. A process that
+    turns out to be alone does nothing further.
     """
 
-    def __init__(self, name: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        name: str,
+        registry: CollectorRegistry,
+        directory: Callable[[str], str | None] = run.directory,
+    ) -> None:
+        self._directory = directory
         self._name = hashlib.sha256(name.encode()).hexdigest()[:8]
         self._source = Source(registry)
         self._pid = 0
         self._lock = threading.Lock()
         self._saving = threading.Lock()
+        self._forking = threading.local()  # several threads may fork at a time
         self._wanted = threading.Event()
         self._seat: ledger.Seat | None = None
         self._alone = False
@@ -91,8 +101,21 @@ class Worker:
         self.start()
         self._wanted.set()
 
+    def join(self) -> None:
+        """Take the place in the run at once, also where this process was alone so far."""
+        with self._lock:
+            self._alone = False
+        self._joined()
+
+    def tell(self) -> None:
+        """Join the run and save what there is now: this process may end without a word."""
+        if self._joined() is not None:
+            self.save()
+
     def before_fork(self) -> None:
         """Note what a child finds counted already: it is not the child's. Never raises."""
+        # A family's lock that is held at the fork, to save a page, would stay locked in the child.
+        self._forking.held = self._saving.acquire(timeout=PATIENCE)
         try:
             last = self._legacy
             name = last.name if last is not None else f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -100,6 +123,11 @@ class Worker:
             self._legacy = _Inherited(name, os.getpid(), page, self._seat is not None)
         except Exception:
             guard.failed("fork")
+
+    def after_fork_in_parent(self) -> None:
+        """Go on saving."""
+        if self._forking.__dict__.pop("held", False):
+            self._saving.release()
 
     def after_fork(self) -> None:
         """Be a process of its own: what was locked at the fork is locked by nobody here."""
@@ -224,7 +252,7 @@ class Worker:
                 self._seat.leave()
                 self._seat = None
             try:
-                folder = run.directory(self._name)
+                folder = self._directory(self._name)
                 if folder is None:
                     return None
                 seat = ledger.Seat(folder)
@@ -359,10 +387,17 @@ def _before_fork() -> None:
         worker.before_fork()
 
 
+def _after_fork_in_parent() -> None:
+    for worker in list(_workers):
+        worker.after_fork_in_parent()
+
+
 def _after_fork() -> None:
     for worker in list(_workers):
         worker.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork
+    )
