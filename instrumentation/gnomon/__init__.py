@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gnomon.exposing import expose
     from gnomon.functions import timed
     from gnomon.jobs import current_run, job
+    from gnomon.outgoing.attempts import attempts
     from gnomon.queues import Taken, take, watch_queue
     from gnomon.traces import trace_headers
     from gnomon.usage.ledger import counted, to_thread
@@ -26,6 +27,7 @@ __all__ = [
     "Taken",
     "Usage",
     "add_trace_ids",
+    "attempts",
     "cached",
     "counted",
     "current_run",
@@ -54,6 +56,7 @@ _LATE = {
     "Own": "gnomon.usage.piece",
     "Taken": "gnomon.queues",
     "Usage": "gnomon.usage.piece",
+    "attempts": "gnomon.outgoing.attempts",
     "cached": "gnomon.caches.decorator",
     "counted": "gnomon.usage.ledger",
     "current_run": "gnomon.jobs",

@@ -30,3 +30,9 @@ async def prices(websocket: WebSocket) -> None:
     gnomon.subscribed(websocket, "prices")
     gnomon.unsubscribed(websocket, "prices", amount=1)
     gnomon.heartbeat_expired(websocket)
+
+
+def asks_again() -> None:
+    """Use what there is for requests that are sent again."""
+    with gnomon.attempts():
+        pass

@@ -1,21 +1,27 @@
 """The outside: what this process asks of others over HTTP, by peer and outcome.
 
-Counted whatever the sampling of traces, so that a map of dependencies is true. Each attempt is
-one observation; a client library's own retries are counted where it tells of them.
+Counted whatever the sampling of traces, so that a map of dependencies is true. What the application
+or a library above sends again is one observation each time; what requests and httpx try again by
+themselves is one observation, from the first attempt to the last. See ``attempts`` for retries.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
+from importlib import import_module
 
 from gnomon import guard
 from gnomon.errors import error_type
-from gnomon.families import AnyFamily, Counters, Histograms
+from gnomon.families import AnyFamily, Histograms
+from gnomon.outgoing import attempts
 from gnomon.requests import METHODS, OTHER, SECONDS
 
 #: Most peers, methods and outcomes that are told apart.
 CAP = 1000
+
+#: Client libraries, and libraries that call them again; a module beside this one for each.
+LIBRARIES = ("aiohttp", "aiohttp_retry", "httpx", "requests", "tenacity")
 
 _duration = Histograms(
     "http_client_request_duration_seconds",
@@ -30,17 +36,11 @@ _duration = Histograms(
     CAP,
     SECONDS,
 )
-_retries = Counters(
-    "gnomon_http_client_retries",
-    "Attempts that a client library made again by itself, by the outcome of the last of them.",
-    ("server_address", "server_port", "outcome"),
-    CAP,
-)
 
 
 def families() -> tuple[AnyFamily, ...]:
     """Return all families."""
-    return (_duration, _retries)
+    return (_duration, *attempts.families())
 
 
 def record(
@@ -61,8 +61,7 @@ def record(
         _duration.child(
             method if method in METHODS else OTHER, *peer, str(status) if status else "", kind
         ).observe(seconds, tracing.Tracing.current() if tracing is not None else None)
-        if retries:
-            _retries.child(*peer, "failure" if kind else "success").inc(retries)
+        attempts.note(peer, failed=bool(kind), retries=retries)
     except Exception:
         guard.failed("outgoing request")
 
@@ -74,18 +73,17 @@ def is_telemetry() -> bool:
 
 def install() -> None:
     """Measure the client libraries that have been imported; may be called again and again."""
-    for module, name in (("httpx", "httpx_"), ("requests", "requests_"), ("aiohttp", "aiohttp_")):
+    for module in LIBRARIES:
         if module in sys.modules:
             try:
-                __import__(f"gnomon.outgoing.{name}")
-                sys.modules[f"gnomon.outgoing.{name}"].install()
+                import_module(f"gnomon.outgoing.{module}_").install()
             except Exception:
                 guard.failed(f"outgoing {module}")
 
 
 def uninstall() -> None:
     """Leave the client libraries as they were."""
-    for name in ("httpx_", "requests_", "aiohttp_"):
-        module = sys.modules.get(f"gnomon.outgoing.{name}")
+    for name in LIBRARIES:
+        module = sys.modules.get(f"gnomon.outgoing.{name}_")
         if module is not None:
             module.uninstall()

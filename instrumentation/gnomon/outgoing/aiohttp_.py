@@ -1,5 +1,6 @@
 """aiohttp: its own tracing hooks, in every session that is made from now on."""
 
+from contextlib import suppress
 from time import perf_counter
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +8,13 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from gnomon import guard
 from gnomon.outgoing import record
+
+_NOT_FOLLOWED = (
+    aiohttp.TooManyRedirects,
+    getattr(aiohttp, "RedirectClientError", aiohttp.TooManyRedirects),  # since aiohttp 3.10
+)
 
 _init: Any = None
 
@@ -49,7 +56,9 @@ async def _started(_session: Any, context: SimpleNamespace, params: Any) -> None
 async def _redirected(_session: Any, context: SimpleNamespace, params: Any) -> None:
     _note(context, params.method, status=params.response.status)
     location = params.response.headers.get("Location", "")
-    context.began, context.url = perf_counter(), context.url.join(URL(location))
+    context.began = perf_counter()
+    with suppress(ValueError, AttributeError):  # what cannot be followed aiohttp tells itself
+        context.url = context.url.join(URL(location))
 
 
 async def _ended(_session: Any, context: SimpleNamespace, params: Any) -> None:
@@ -57,11 +66,17 @@ async def _ended(_session: Any, context: SimpleNamespace, params: Any) -> None:
 
 
 async def _failed(_session: Any, context: SimpleNamespace, params: Any) -> None:
-    _note(context, params.method, error=params.exception)
+    # After a redirect that is not followed there was no request more.
+    if not isinstance(params.exception, _NOT_FOLLOWED):
+        _note(context, params.method, error=params.exception)
 
 
 def _note(
     context: SimpleNamespace, method: str, status: int = 0, error: BaseException | None = None
 ) -> None:
-    seconds = perf_counter() - context.began
-    record(method, context.url.host, context.url.port, seconds, status=status, error=error)
+    try:
+        seconds, url = perf_counter() - context.began, context.url
+    except AttributeError:  # a session's hooks may be called by hand
+        guard.failed("outgoing aiohttp")
+        return
+    record(method, url.host, url.port, seconds, status=status, error=error)

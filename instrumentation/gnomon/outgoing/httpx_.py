@@ -32,33 +32,76 @@ def uninstall() -> None:
 
 
 def _handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+    retries: list[None] = []
+    if _may_retry(self):
+        _tell_retries(request, retries)
     began = perf_counter()
     try:
         response: httpx.Response = _sync(self, request)
     except BaseException as error:
-        _note(request, began, error=error)
+        _note(request, began, len(retries), error=error)
         raise
-    _note(request, began, status=response.status_code)
+    _note(request, began, len(retries), status=response.status_code)
     return response
 
 
 async def _handle_async_request(
     self: httpx.AsyncHTTPTransport, request: httpx.Request
 ) -> httpx.Response:
+    retries: list[None] = []
+    if _may_retry(self):
+        _tell_retries_async(request, retries)
     began = perf_counter()
     try:
         response: httpx.Response = await _async(self, request)
     except BaseException as error:
-        _note(request, began, error=error)
+        _note(request, began, len(retries), error=error)
         raise
-    _note(request, began, status=response.status_code)
+    _note(request, began, len(retries), status=response.status_code)
     return response
 
 
+def _may_retry(transport: Any) -> bool:
+    """Whether a transport tries again to connect, as with HTTPTransport(retries=3)."""
+    return bool(getattr(getattr(transport, "_pool", None), "_retries", 0))
+
+
+#: What httpcore's trace calls the pause before another attempt.
+_RETRY = "connection.retry.started"
+
+
+def _tell_retries(request: httpx.Request, retries: list[None]) -> None:
+    """Have httpcore tell of its retries, besides whatever it was asked to tell of."""
+    theirs = request.extensions.get("trace")
+
+    def trace(name: str, info: Any) -> Any:
+        if name == _RETRY:
+            retries.append(None)
+        return theirs(name, info) if theirs is not None else None
+
+    request.extensions = {**request.extensions, "trace": trace}
+
+
+def _tell_retries_async(request: httpx.Request, retries: list[None]) -> None:
+    theirs = request.extensions.get("trace")
+
+    async def trace(name: str, info: Any) -> None:
+        if name == _RETRY:
+            retries.append(None)
+        if theirs is not None:
+            await theirs(name, info)
+
+    request.extensions = {**request.extensions, "trace": trace}
+
+
 def _note(
-    request: httpx.Request, began: float, status: int = 0, error: BaseException | None = None
+    request: httpx.Request,
+    began: float,
+    retries: int,
+    status: int = 0,
+    error: BaseException | None = None,
 ) -> None:
     url = request.url
     port = url.port or {"http": 80, "https": 443}.get(url.scheme)
     seconds = perf_counter() - began
-    record(request.method, url.host, port, seconds, status=status, error=error)
+    record(request.method, url.host, port, seconds, status=status, error=error, retries=retries)
