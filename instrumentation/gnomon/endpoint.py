@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 #: Most scrapes at a time; Prometheus makes one.
 LIMIT = 8
 
-_REFUSALS = {
+#: What is answered to whoever may not read the page.
+REFUSALS = {
     Verdict.FORBIDDEN: (
         403,
         b"The page of metrics answers loopback and private networks, but not through a proxy.\n"
@@ -70,7 +71,7 @@ class Endpoint:
         headers = list(scope["headers"])
         decision = verdict(scope.get("client"), headers, self._token)
         if decision is not Verdict.GRANTED:
-            status, why = _REFUSALS[decision]
+            status, why = REFUSALS[decision]
             extra = [(b"www-authenticate", b"Bearer")] if status == 401 else []
             await _answer(send, status, why, *extra)
             return
@@ -93,21 +94,28 @@ class Endpoint:
         # Not of prometheus-client's needs, but every ASGI framework that is measured brings it.
         from anyio import CapacityLimiter, to_thread  # noqa: PLC0415
 
-        accept = b",".join(value for name, value in headers if name == b"accept").decode("latin-1")
-        zipped = any(
-            name == b"accept-encoding" and b"gzip" in value.lower() for name, value in headers
-        )
-
         def render() -> tuple[bytes, bytes, bytes]:
-            encode, media_type = choose_encoder(accept)
-            body = encode(Page(self._gather()))
-            if zipped:
-                return gzip.compress(body, 1), media_type.encode(), b"gzip"
-            return body, media_type.encode(), b""
+            return rendered(self._gather, headers)
 
         # A limiter of its own: the page must be there when the application's threads are all
         # taken, for that is when it is needed.
         return await to_thread.run_sync(render, limiter=CapacityLimiter(1), abandon_on_cancel=True)
+
+
+def rendered(
+    gather: Callable[[], Iterable[Metric]], headers: list[tuple[bytes, bytes]]
+) -> tuple[bytes, bytes, bytes]:
+    """Return the page as a request wants it: body, media type and content encoding.
+
+    headers: the request's, names in lower case. Raises what a collector raises.
+    """
+    accept = b",".join(value for name, value in headers if name == b"accept").decode("latin-1")
+    zipped = any(name == b"accept-encoding" and b"gzip" in value.lower() for name, value in headers)
+    encode, media_type = choose_encoder(accept)
+    body = encode(Page(gather()))
+    if zipped:
+        return gzip.compress(body, 1), media_type.encode(), b"gzip"
+    return body, media_type.encode(), b""
 
 
 async def _answer(

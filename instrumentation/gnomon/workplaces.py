@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Submitted(NamedTuple):
     """A job as its library tells of it.
 
-    retries: attempts before this one. headers: the submitter's trace.
+    retries: attempts before this one, at least. headers: the submitter's trace.
     """
 
     retries: int
@@ -52,5 +52,9 @@ def _of_rq() -> Submitted | None:
     job: Any = rq.get_current_job() if rq is not None else None
     if job is None:
         return None
-    retries = getattr(job, "number_of_retries", None)
-    return Submitted(int(retries or 0), traces.kept(job.meta or {}))
+    # RQ counts those attempts that the job's function asked for, not those after a failure: of
+    # them remains only that the job has ended before, as does one that is repeated as planned.
+    retries = getattr(job, "number_of_retries", None) or 0
+    if not retries and getattr(job, "repeats_left", None) is None and job.ended_at is not None:
+        retries = 1
+    return Submitted(retries, traces.kept(job.meta or {}))
