@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from gnomon.jobs import current_run, job
     from gnomon.outgoing.attempts import attempts
     from gnomon.queues import Taken, take, watch_queue
+    from gnomon.relief import MemoryGuard, memory_guard
     from gnomon.traces import trace_headers
     from gnomon.usage.ledger import counted, to_thread
     from gnomon.usage.measuring import measure
     from gnomon.usage.piece import Own, Usage, current_usage
 
 __all__ = [
+    "MemoryGuard",
     "Own",
     "Taken",
     "Usage",
@@ -38,6 +40,7 @@ __all__ = [
     "instrument",
     "job",
     "measure",
+    "memory_guard",
     "subscribed",
     "take",
     "timed",
@@ -53,6 +56,7 @@ __all__ = [
 
 #: What is imported when it is first used, and from where: each has a cost that not all need.
 _LATE = {
+    "MemoryGuard": "gnomon.relief",
     "Own": "gnomon.usage.piece",
     "Taken": "gnomon.queues",
     "Usage": "gnomon.usage.piece",
@@ -65,6 +69,7 @@ _LATE = {
     "gather": "gnomon.batches",
     "job": "gnomon.jobs",
     "measure": "gnomon.usage.measuring",
+    "memory_guard": "gnomon.relief",
     "take": "gnomon.queues",
     "timed": "gnomon.functions",
     "to_thread": "gnomon.usage.ledger",
