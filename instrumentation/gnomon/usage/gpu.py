@@ -26,6 +26,9 @@ DEADLINE = 0.1
 #: Seconds without a question after which the thread ends.
 IDLE = 1.0
 
+#: Seconds after which it is looked again whether there is a driver.
+ABSENT = 30.0
+
 # The first PID namespace's number (PROC_PID_INIT_INO), the same on every Linux.
 _HOST_NAMESPACE = "pid:[4026531836]"
 
@@ -72,11 +75,16 @@ class Gpus:
         self._thread: threading.Thread | None = None
         self._asked = 0
         self._answered = 0
+        self._absent_until = 0.0
         self._began = 0.0  # when the open question was asked, 0 while there is none
 
     def ask(self) -> int:
         """Have the driver asked, and return the question's number; 0 if there is no driver."""
+        now = perf_counter()
+        if now < self._absent_until:
+            return 0
         if not self._installed():
+            self._absent_until = now + ABSENT
             return 0
         with self._news:
             if self._asked == self._answered or self._began:

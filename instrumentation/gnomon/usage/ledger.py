@@ -173,19 +173,26 @@ def step(ledger: Ledger) -> Generator[None]:
 def driven(work: Coroutine[Any, Any, _T], ledger: Ledger) -> Generator[Any, Any, _T]:
     """Drive a coroutine and count its steps; to be awaited in the task that it belongs to."""
     token = _current.set(ledger)
-    send, throw = work.send, work.throw
-    enter, leave = ledger.enter, ledger.leave
+    send = work.send
+    thread = get_ident()
+    counts = ledger._parent is not None
     value: Any = None
     error: BaseException | None = None
     try:
         while True:
-            enter()
+            # As ``enter`` and ``leave``, whose calls would double the cost of a step.
+            ledger._thread = thread
+            if counts or ledger._readers:
+                ledger._mark = thread_time()
             try:
-                asked = send(value) if error is None else throw(error)
+                asked = send(value) if error is None else work.throw(error)
             except StopIteration as stop:
                 return stop.value  # type: ignore[no-any-return]
             finally:
-                leave()
+                if ledger._mark >= 0:
+                    ledger.leave()
+                else:
+                    ledger._thread = 0
                 # A traceback that holds this frame, which holds the error, would be a cycle.
                 value = error = None
             try:
