@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from gnomon.databases.commands import queries
 from gnomon.usage.commands import usage
 from gnomon_stack import home
 from gnomon_stack.alerting.commands import alert_config, test_notification
@@ -22,7 +23,7 @@ from gnomon_stack.up import up as run_stack
 _WIDTH_OF_FILES = 200
 
 # Commands that need no checkout.
-_ANYWHERE = ("usage",)
+_ANYWHERE = ("queries", "usage")
 
 
 def _console() -> Console:
@@ -82,6 +83,7 @@ def demo_alert(here: home.Home) -> None:
 
 main.add_command(alert_config)
 main.add_command(demo)
+main.add_command(queries)
 main.add_command(rules)
 main.add_command(target)
 main.add_command(test_notification)

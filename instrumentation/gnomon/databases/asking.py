@@ -76,7 +76,7 @@ class Asker:
         self._watches: WeakSet[Watch] = WeakSet()
         self._looked: dict[int, float] = {}
         self._thread: threading.Thread | None = None
-        self._written = shapes.shapes.changes
+        self._written = 0
         self._started = time.time()
 
     def want(self, wanted: _Wanted | None = None) -> None:

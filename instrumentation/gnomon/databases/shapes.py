@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -76,6 +77,10 @@ class Shapes:
     """All of one process."""
 
     def __init__(self) -> None:
+        self.begin()
+
+    def begin(self) -> None:
+        """Know of nothing, as in a process that was forked off: the other keeps what was there."""
         self._lock = threading.Lock()
         self._known: dict[tuple[str, str], Shape] = {}
         self._logged: dict[str, tuple[float, int]] = {}
@@ -158,6 +163,7 @@ class Shapes:
 
 #: One for the process, for a scrape is of the process.
 shapes = Shapes()
+os.register_at_fork(after_in_child=shapes.begin)
 
 #: Indexes that nothing uses, by pool: pairs of table and index. Absent where it is not known.
 unused: dict[str, list[tuple[str, str]]] = {}
