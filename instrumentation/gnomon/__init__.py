@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gnomon.exposing import expose
     from gnomon.functions import timed
     from gnomon.jobs import current_run, job
+    from gnomon.limiters import refused, watch_limiter
     from gnomon.outgoing.attempts import attempts
     from gnomon.queues import Taken, take, watch_queue
     from gnomon.relief import MemoryGuard, memory_guard
@@ -41,6 +42,7 @@ __all__ = [
     "job",
     "measure",
     "memory_guard",
+    "refused",
     "subscribed",
     "take",
     "timed",
@@ -51,6 +53,7 @@ __all__ = [
     "unwatch_engine",
     "watch_cache",
     "watch_engine",
+    "watch_limiter",
     "watch_queue",
 ]
 
@@ -70,6 +73,7 @@ _LATE = {
     "job": "gnomon.jobs",
     "measure": "gnomon.usage.measuring",
     "memory_guard": "gnomon.relief",
+    "refused": "gnomon.limiters",
     "take": "gnomon.queues",
     "timed": "gnomon.functions",
     "to_thread": "gnomon.usage.ledger",
@@ -77,6 +81,7 @@ _LATE = {
     "unwatch_engine": "gnomon.databases",
     "watch_cache": "gnomon.caches.watched",
     "watch_engine": "gnomon.databases",
+    "watch_limiter": "gnomon.limiters",
     "watch_queue": "gnomon.queues",
 }
 

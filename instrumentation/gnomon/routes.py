@@ -99,6 +99,59 @@ class Routes:
         yield from _walk(_routes(self._app))
 
 
+def of_path(app: Any, path: str, method: str = "GET") -> str | None:
+    """Return the template of the route that would serve a path, None if there is none.
+
+    For paths that are told, not asked for: of a request that was routed ``Routes`` knows better.
+    """
+    return _served(_routes(app), path, method)
+
+
+def _served(routes: Iterable[Any], path: str, method: str) -> str | None:
+    for entry in routes:
+        for route in _contexts(entry):
+            if hasattr(route, "host_regex"):
+                found = _served(_routes(route), path, method)
+                if found is not None:
+                    return found
+                continue
+            regex = getattr(route, "path_regex", None)
+            match = regex.match(path) if regex is not None else None
+            if match is None:
+                continue
+            if _is_mount(route):
+                template: str = route.path_format.removesuffix("/{path}")
+                below = _routes(route)
+                if not below:  # files, for example
+                    return template or "/"
+                found = _served(below, "/" + match.groupdict()["path"], method)
+                if found is not None:
+                    return template + found
+            elif method in (getattr(route, "methods", None) or {method}):
+                return str(route.path_format)
+    return None
+
+
+def of_scope(scope: Scope) -> str:
+    """Return the template of a request under way, routed or not yet; "" if it is not known.
+
+    That of an application that is mounted in another is its own, without the mount's prefix.
+    """
+    app = scope.get("app")
+    if app is None:
+        return ""
+    below = scope.get("root_path", "")
+    for root in (scope.get("app_root_path", below), below):
+        if scope.get("endpoint") is not None:
+            found = Routes(app).template(scope, root)
+        else:
+            path = scope["path"].removeprefix(root)
+            found = of_path(app, path, scope.get("method", "GET")) or UNMATCHED
+        if found != UNMATCHED:
+            return found
+    return ""
+
+
 def _routes(app: Any) -> Iterable[Any]:
     router = getattr(app, "router", app)
     return getattr(router, "routes", None) or ()
