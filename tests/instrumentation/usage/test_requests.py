@@ -11,7 +11,8 @@ from typing import Annotated
 import anyio.to_thread
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request
+import websockets
+from fastapi import Depends, FastAPI, Request, WebSocket
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -161,6 +162,71 @@ async def _raised(app):
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         await client.get("/")
+
+
+def test_websocket_messages(registry, serve, burn):
+    """What one message of a WebSocket uses is told as a request's is."""
+    app = FastAPI()
+    gnomon.instrument(app, service="talker", registry=registry, tracing="off")
+    measure = gnomon.measure("message")
+
+    @app.websocket("/")
+    async def talk(websocket: WebSocket):
+        await websocket.accept()
+        for _ in range(2):
+            seconds = float(await websocket.receive_text())
+            async with measure as usage:
+                burnt = burn(seconds / 2)
+                await asyncio.sleep(0.01)
+                burnt += burn(seconds / 2)
+            await websocket.send_json([burnt, usage.own.cpu_seconds])
+
+    address = serve(app)
+
+    async def speak():
+        async with websockets.connect(f"ws://{address}/", open_timeout=30) as connection:
+            told = []
+            for seconds in (0.1, 0.2):
+                await connection.send(str(seconds))
+                told.append(json.loads(await connection.recv()))
+            return told
+
+    for burnt, own in asyncio.run(speak()):
+        assert own == pytest.approx(burnt, abs=WITHIN)
+    gnomon.uninstrument(app)
+
+
+def test_in_an_application_that_is_not_instrumented(ask, burn):
+    """The process's numbers are there; the work's own only where one thread had it to itself."""
+    app = FastAPI()
+    measure = gnomon.measure("bare")
+
+    @app.get("/async")
+    async def later(usage: Annotated[gnomon.Usage, Depends(measure.dependency)]):
+        burn(0.05)
+        return [usage.as_dict()["cpu_percent_avg"] > 0, usage.own.cpu_seconds]
+
+    @app.get("/sync")
+    def sync():
+        with measure as usage:
+            burnt = burn(0.05)
+        return [burnt, usage.own.cpu_seconds]
+
+    @app.get("/decorated")
+    async def decorated():
+        return await work()
+
+    @measure
+    async def work():
+        return [burn(0.05), gnomon.current_usage().own.cpu_seconds]
+
+    later_, sync_, decorated_ = (
+        answer.json()
+        for answer in ask(app, *[("GET", f"/{p}") for p in ("async", "sync", "decorated")])
+    )
+    assert later_ == [True, None]
+    for burnt, own in (sync_, decorated_):
+        assert own == pytest.approx(burnt, abs=WITHIN)
 
 
 PROGRAM = """
