@@ -287,15 +287,19 @@ class _Steps:
     @coroutine
     def run(self, awaited: Any) -> Generator[Any, Any, Any]:
         """Await what has a coroutine's methods, and add up the CPU time of its steps."""
-        step, value = awaited.send, None
+        cpu = thread_time()
+        try:
+            yielded = awaited.send(None)
+        except StopIteration as end:
+            return end.value
+        finally:
+            self.cpu += thread_time() - cpu
+        return (yield from self.go_on(awaited, yielded))
+
+    @coroutine
+    def go_on(self, awaited: Any, yielded: Any) -> Generator[Any, Any, Any]:
+        """Await the rest of what has taken its first step, and yielded something in it."""
         while True:
-            cpu = thread_time()
-            try:
-                yielded = step(value)
-            except StopIteration as end:
-                return end.value
-            finally:
-                self.cpu += thread_time() - cpu
             try:
                 value = yield yielded
                 step = awaited.send
@@ -304,6 +308,13 @@ class _Steps:
                 raise
             except BaseException as error:
                 step, value = awaited.throw, error
+            cpu = thread_time()
+            try:
+                yielded = step(value)
+            except StopIteration as end:
+                return end.value
+            finally:
+                self.cpu += thread_time() - cpu
 
     def step(self, step: Callable[..., Any], *values: Any) -> Any:
         """Take one step of a generator, and add up its time and CPU time."""
@@ -318,18 +329,43 @@ class _Steps:
 
 def _coroutine_function(function: Callable[..., Any], meter: _Meter) -> Any:
     record, memory = meter.record, meter.memory
+    # As in _function.
+    plain = meter.slow_seconds if memory is None and _WHOLE else 0.0
+    duration, used, due = meter.duration, meter.cpu, meter.due
+    bounds, counts = duration.bounds, duration.counts
 
     @wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
         before = None if memory is None else memory()
-        steps = _Steps()
+        steps = None
+        cpu = thread_time()
         began = perf_counter()
         try:
-            result = await steps.run(function(*args, **kwargs))
+            awaited = function(*args, **kwargs)
+            try:
+                # Many never wait: those are spared the generator that drives the rest.
+                yielded = awaited.send(None)
+            except StopIteration as end:
+                result = end.value
+                cpu = thread_time() - cpu
+            else:
+                steps = _Steps()
+                steps.cpu = thread_time() - cpu
+                result = await steps.go_on(awaited, yielded)
+                cpu = steps.cpu
         except BaseException as error:
-            record(perf_counter() - began, steps.cpu, error, before)
+            seconds = perf_counter() - began
+            record(seconds, steps.cpu if steps else thread_time() - cpu, error, before)
             raise
-        record(perf_counter() - began, steps.cpu, None, before)
+        ended = perf_counter()
+        seconds = ended - began
+        bucket = bisect_left(bounds, seconds)
+        if seconds < plain and ended < due[bucket]:
+            counts[bucket] += 1
+            duration.total += seconds
+            used.value += cpu
+        else:
+            record(seconds, cpu, None, before)
         return result
 
     return wrapper
