@@ -13,6 +13,7 @@ from gnomon.caches.decorator import is_ours
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 F = TypeVar("F", bound="Counting")
 
 _ABSENT: Any = object()
@@ -181,7 +182,13 @@ class WatchedCache(MutableMapping[K, V], Generic[K, V]):
             raise AttributeError(name)
         return getattr(self._cache, name)
 
-    def get(self, key: K, default: Any = None) -> Any:
+    @overload
+    def get(self, key: K, /) -> V | None: ...
+
+    @overload
+    def get(self, key: K, /, default: V | T) -> V | T: ...
+
+    def get(self, key: K, /, default: Any = None) -> Any:
         """Return a value, the default if there is none; a hit or a miss."""
         with self._lock, self._timer:
             value = self._cache.get(key, _ABSENT)
