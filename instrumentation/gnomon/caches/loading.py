@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _ABSENT = object()
 
 
-def _enter(store: Store, key: Hashable, *, is_first: bool) -> tuple[Any, Any, int]:
-    """Return what is there by now, the load that is under way, and the generation.
+def _enter(store: Store, key: Hashable, *, is_first: bool) -> tuple[Any, Any, int, list[Any]]:
+    """Return what is there by now, the load that is under way, the generation, and what is gone.
 
     The store's lock is held.
     """
@@ -30,7 +30,8 @@ def _enter(store: Store, key: Hashable, *, is_first: bool) -> tuple[Any, Any, in
         store.tally.misses.value += 1
         store.misses += 1
         store.entries.expire()
-    return store.entries.get(key, _ABSENT), store.flights.get(key), store.generation
+    value = store.entries.get(key, _ABSENT)
+    return value, store.flights.get(key), store.generation, store.take_gone()
 
 
 def _leave(store: Store, key: Hashable, flight: Flight | AsyncFlight) -> None:
@@ -67,10 +68,11 @@ def missed(store: Store, key: Hashable, call: Callable[[], Any]) -> Any:
     is_first = True
     while True:
         with store.lock:
-            value, flight, generation = _enter(store, key, is_first=is_first)
+            value, flight, generation, gone = _enter(store, key, is_first=is_first)
             leads = value is _ABSENT and not isinstance(flight, Flight)
             if leads:
                 flight = store.flights[key] = Flight()
+        del gone
         if leads:
             try:
                 return _landed(store, key, flight, generation, _end(store, key, call))
@@ -100,10 +102,11 @@ async def missed_async(store: Store, key: Hashable, call: Callable[[], Any]) -> 
     is_first = True
     while True:
         with store.lock:
-            value, flight, generation = _enter(store, key, is_first=is_first)
+            value, flight, generation, gone = _enter(store, key, is_first=is_first)
             leads = value is _ABSENT and flight is None and loop is not None
             if leads and loop is not None:
                 flight = store.flights[key] = AsyncFlight(loop)
+        del gone
         if leads:
             try:
                 end = await _end_async(store, key, call)

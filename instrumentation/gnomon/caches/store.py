@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gnomon.caches import families
-from gnomon.caches.entries import Expiring, Lasting
+from gnomon.caches.entries import Expiring, Lasting, emptied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -79,6 +79,8 @@ class Store:
             with self.lock:
                 if generation == self.generation:
                     self.entries.put(key, value, lifetime)
+                gone = self.take_gone()
+            del gone
         except Exception:
             self.tally.failed(families.L1, "a value could not be kept", trace=True)
 
@@ -87,18 +89,28 @@ class Store:
         with self.lock:
             self.generation += 1
             self.flights.clear()
-            self.entries.clear()
+            gone = emptied(self.entries)
             self.hits = self.misses = 0
+        del gone  # outside of the lock
+
+    def take_gone(self) -> list[Any]:
+        """Return what has left the entries, to be dropped when the lock is free; it is held."""
+        gone, self.entries.gone = self.entries.gone, []
+        return gone
 
     def info(self) -> CacheInfo:
         """Return what functools would."""
+        size, _ = self.size()
         with self.lock:
-            return CacheInfo(self.hits, self.misses, self.maxsize, self.size()[0])
+            return CacheInfo(self.hits, self.misses, self.maxsize, size)
 
     def size(self) -> tuple[int, int | None]:
         """Return the entries that have not expired, and how many there may be."""
         with self.lock:
-            return len(self.entries), self.maxsize
+            size = len(self.entries)
+            gone = self.take_gone()
+        del gone
+        return size, self.maxsize
 
     def resting(self) -> bool | None:
         """Whether the second tier is left alone just now, None if there is none."""

@@ -197,6 +197,32 @@ def test_clearing_forgets_values_figures_and_loads_under_way(name, figures):
     assert figures() == {"hits": 1, "misses": 3, "evictions": 0}
 
 
+def test_values_end_while_no_lock_is_held(name, clock):
+    """Their finalisers may take locks of the application's own."""
+    held = []
+
+    class Value:
+        def __del__(self):
+            held.append(load.cache_info.__self__.lock._is_owned())
+
+    @gnomon.cached(name, maxsize=1, ttl=10)
+    def load(_):
+        return Value()
+
+    load(1)
+    load(2)  # evicts
+    assert held == [False]
+    clock.advance(10)
+    load(3)  # expires
+    assert held == [False] * 2
+    clock.advance(10)
+    assert load.cache_info().currsize == 0  # expires
+    assert held == [False] * 3
+    load(4)
+    load.cache_clear()
+    assert held == [False] * 4
+
+
 def test_fifty_threads_make_one_load(name, figures, figure):
     """All get its value; 49 of the misses waited for another's load."""
     calls = []
