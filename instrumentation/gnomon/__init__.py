@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gnomon.usage.ledger import counted, to_thread
     from gnomon.usage.measuring import measure
     from gnomon.usage.piece import Own, Usage, current_usage
+    from gnomon.vitals import web_vitals
 
 __all__ = [
     "MemoryGuard",
@@ -55,6 +56,7 @@ __all__ = [
     "watch_engine",
     "watch_limiter",
     "watch_queue",
+    "web_vitals",
 ]
 
 #: What is imported when it is first used, and from where: each has a cost that not all need.
@@ -83,6 +85,7 @@ _LATE = {
     "watch_engine": "gnomon.databases",
     "watch_limiter": "gnomon.limiters",
     "watch_queue": "gnomon.queues",
+    "web_vitals": "gnomon.vitals",
 }
 
 

@@ -132,6 +132,28 @@ def _served(routes: Iterable[Any], path: str, method: str) -> str | None:
     return None
 
 
+def templates(app: Any) -> frozenset[str]:
+    """Return the templates of all routes."""
+    return frozenset(_all(_routes(app)))
+
+
+def _all(routes: Iterable[Any]) -> Iterator[str]:
+    for entry in routes:
+        for route in _contexts(entry):
+            if hasattr(route, "host_regex"):
+                yield from _all(_routes(route))
+            elif not hasattr(route, "path_format"):
+                continue
+            elif _is_mount(route):
+                template = route.path_format.removesuffix("/{path}")
+                below = list(_all(_routes(route)))
+                yield from (template + one for one in below)
+                if not below:
+                    yield template or "/"
+            else:
+                yield route.path_format
+
+
 def of_scope(scope: Scope) -> str:
     """Return the template of a request under way, routed or not yet; "" if it is not known.
 
