@@ -1,6 +1,7 @@
 """Recordings: WAV files decoded to samples."""
 
 import io
+import struct
 import wave
 from dataclasses import dataclass
 
@@ -44,7 +45,8 @@ def decode(data: bytes) -> Recording:
             channels, width, rate = file.getnchannels(), file.getsampwidth(), file.getframerate()
             declared = file.getnframes()
             frames = file.readframes(declared)
-    except (wave.Error, EOFError, ValueError, OverflowError) as error:
+    except (wave.Error, EOFError, ValueError, OverflowError, RuntimeError, struct.error) as error:
+        # The last three are how the wave module meets sizes that cannot be.
         raise NotAudio(f"not a WAV file: {str(error) or 'it ends too early'}") from None
     if width not in {1, 2, 3, 4} or channels < 1:
         raise NotAudio(f"{8 * width} bits in {channels} channels cannot be decoded")

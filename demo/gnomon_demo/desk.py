@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import TimeoutError as NoConnection
 
 import gnomon
 from gnomon_demo import effects, queueing, schedule, uploads
@@ -96,6 +98,12 @@ app.add_middleware(uploads.Limited)
 app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")
 for subject in (api, live, transcribe, faults, pages):
     app.include_router(subject.router)
+
+
+@app.exception_handler(NoConnection)
+async def _busy(_request: Request, _error: Exception) -> JSONResponse:
+    """Say that the database has no connection left, which is no mistake of the program."""
+    return JSONResponse({"detail": "no connection to the database is free"}, 503)
 
 
 @app.get("/-/ready")

@@ -1,6 +1,7 @@
 """What the faults do that do not merely change how a request is answered."""
 
 import asyncio
+import mmap
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -32,7 +33,10 @@ def effects(
     async def leak() -> None:
         kept = []
         for _ in range(LEAK_MOST_MIB // LEAK_MIB):
-            kept.append(b"x" * (LEAK_MIB * MIB))
+            # Mapped by themselves, so that the end gives all of it back to the system.
+            piece = mmap.mmap(-1, LEAK_MIB * MIB)
+            piece.write(b"x" * len(piece))
+            kept.append(piece)
             await asyncio.sleep(1)
         await asyncio.Event().wait()
 

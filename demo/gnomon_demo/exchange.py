@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException
 import gnomon
 from gnomon_demo.faults import Faults
 from gnomon_demo.settings import settings
-from gnomon_demo.symbols import SYMBOLS
+from gnomon_demo.symbols import SYMBOLS, price
 
 REFUSED = 0.02
 HANGING = 0.003
@@ -90,17 +90,6 @@ async def news(symbol: str) -> list[str]:
     """Return the headlines of this hour."""
     chosen = random.Random(f"{_known(symbol)} {time.time() // 3600}")
     return [headline.format(symbol) for headline in chosen.sample(_NEWS, 3)]
-
-
-def price(symbol: str, at: float) -> float:
-    """Return a symbol's price at a time in Unix seconds: waves of several lengths and a jitter."""
-    phase = sum(symbol.encode())
-    waves = sum(
-        size * math.sin(2 * math.pi * at / length + phase * length)
-        for size, length in ((0.05, 86400), (0.02, 7200), (0.006, 600), (0.002, 47))
-    )
-    jitter = random.Random(f"{symbol} {int(at)}").gauss(0, 0.0008)
-    return round(SYMBOLS[symbol] * (1 + waves + jitter), 4)
 
 
 def _known(symbol: str) -> str:

@@ -38,6 +38,7 @@ class Exchange:
             status_forcelist=(429, 502, 503, 504),
             allowed_methods=("GET",),
             respect_retry_after_header=False,
+            raise_on_status=False,  # the last answer says more than that there was none
         )
         self._session.mount("http://", HTTPAdapter(max_retries=again, pool_maxsize=20))
 
