@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gnomon import guard, outgoing, runtime
 from gnomon.errors import DISCONNECTED, INCOMPLETE, error_type
-from gnomon.requests import METHODS, OTHER
+from gnomon.requests import METHODS, OTHER, TOGETHER
 from gnomon.routes import REMEMBERED
 from gnomon.streams import is_stream
 from gnomon.websockets import CONNECTION, Connection
@@ -41,10 +41,10 @@ _SCHEMES = {"http": "http", "https": "https"}
 class Pass:
     """Measures what an application does with requests, and changes nothing about it.
 
-    app: what is measured. exclude: paths that are not. anchored: those patterns are of a path's
-    beginning. streams: templates of routes that are streams whatever their media type. endpoint:
-    answers the page of metrics. tracing: starts server spans, None for none. worker: this process
-    among its peers.
+    app: what is measured. aside: paths that are not; exclude: those in which it is found neither.
+    streams: templates of routes that are streams whatever their media type. endpoint: answers the
+    page of metrics. tracing: starts server spans, None for none. worker: this process among its
+    peers.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Pass:
         instruments: Instruments,
         routes: Routes,
         endpoint: Endpoint | None,
+        aside: frozenset[str],
         exclude: re.Pattern[str] | None,
         streams: frozenset[str],
-        anchored: bool = False,
         tracing: Tracing | None = None,
         worker: Worker | None = None,
     ) -> None:
         self.app = app
-        self.enabled = True
+        self._enabled = True
         #: Whether what answers 500 for an exception stands around this pass, not inside it.
         self.inside = False
         self.instruments = instruments
@@ -71,52 +71,70 @@ class Pass:
         self.stream_routes = streams
         self.tracing = tracing
         self._endpoint = endpoint
-        self._excluded: Callable[[str], Any] | None = None
-        if exclude is not None:
-            # A search tries an anchored pattern at every character of each path.
-            self._excluded = exclude.match if anchored else exclude.search
+        self._aside = aside
+        self._exclude = exclude
+        # One look into a set tells most requests from those that are not measured.
+        self._unmeasured = aside if endpoint is None else aside | endpoint.paths
         self.at_end: list[Callable[[], Awaitable[None]]] = []
         if tracing is not None:
             self.at_end.append(tracing.flush)
         self._worker = worker
-        self._sleeping = worker is not None
+        #: Whether there is something to do before a request can be measured.
+        self._resting = worker is not None
         self.active: dict[tuple[str, str], Level] = {}
-        self._observed: dict[tuple[Any, ...], tuple[Observed, Any]] = {}
+        self.observed: dict[tuple[Any, ...], Observed] = {}
+        self._alive: list[tuple[Any, ...]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one connection on."""
-        if scope["type"] != "http" or not self.enabled or SEEN in scope:
-            if self.enabled and SEEN not in scope:
-                if scope["type"] == "websocket":
-                    await self._websocket(scope, receive, send)
-                    return
-                if scope["type"] == "lifespan":
-                    await self._lifespan(scope, receive, send)
-                    return
-            await self.app(scope, receive, send)
-            return
-        if self._sleeping:
-            self._wake()
-        path = scope["path"]
-        if self._endpoint is not None and self._endpoint.is_at(scope, path):
-            await self._endpoint(scope, receive, send)
-            return
-        if self._excluded is not None and self._excluded(path):
-            scope[SEEN] = None
-            await self.app(scope, receive, send)
-            return
-        exchange = Exchange(self, scope, receive, send)
-        span = exchange.span
+        if self._resting or scope["type"] != "http" or SEEN in scope:
+            other = self._other(scope)
+            if other is not None:
+                await other(scope, receive, send)
+                return
+        path, root = scope["path"], scope.get("root_path", "")
+        if path in self._unmeasured or root or self._exclude is not None:
+            if self._endpoint is not None and self._endpoint.is_at(path, root):
+                await self._endpoint(scope, receive, send)
+                return
+            if self._is_excluded(path):
+                scope[SEEN] = None
+                await self.app(scope, receive, send)
+                return
+        exchange = Exchange(self, scope, root, receive, send)
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.finish(error)
             raise
         finally:
-            if span is not None:
-                span.leave()
+            if exchange.span is not None:
+                exchange.span.leave()
         if not exchange.finished:
             exchange.finish()
+
+    def _other(self, scope: Scope) -> App | None:
+        """Return where to pass on what is no request to be measured; None if it is one."""
+        if SEEN in scope or not self._enabled:
+            return self.app
+        if scope["type"] == "websocket":
+            return self._websocket
+        if scope["type"] == "lifespan":
+            return self._lifespan
+        if scope["type"] != "http":
+            return self.app
+        self._wake()
+        return None
+
+    def disable(self) -> None:
+        """Let everything through from now on; requests under way are measured to their end."""
+        self._enabled = False
+        self._resting = True
+
+    def _is_excluded(self, path: str) -> bool:
+        return path in self._aside or (
+            self._exclude is not None and self._exclude.search(path) is not None
+        )
 
     def _at_start(self) -> None:
         """Begin what runs beside the requests, in the process and the loop that serve them."""
@@ -132,7 +150,7 @@ class Pass:
 
     def _wake(self) -> None:
         """Do at the first request what a server without lifespan events has not asked for."""
-        self._sleeping = False
+        self._resting = False
         self._at_start()
         if self._worker is not None:
             self._worker.wake()
@@ -160,7 +178,7 @@ class Pass:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[SEEN] = True
-        if self._excluded is not None and self._excluded(scope["path"]):
+        if self._is_excluded(scope["path"]):
             await self.app(scope, receive, send)
             return
         span = self.tracing.begin(scope) if self.tracing is not None else None
@@ -191,27 +209,29 @@ class Pass:
             self.active[method, scheme] = level
         return level
 
-    def observed(
-        self, scope: Scope, root_path: str, method: str, status: int, error: str
-    ) -> Observed:
-        """Return the histograms that a request counts in, after it was routed."""
-        route, endpoint = scope.get("route"), scope.get("endpoint")
-        # Where FastAPI tells apart the several prefixes of one included router.
-        own = scope.get("fastapi")
-        context = own.get("effective_route_context") if own else None
-        below = scope.get("root_path")
-        key = (id(route), id(endpoint), id(context), below, root_path, method, status, error)
-        known = self._observed.get(key)
-        if known is not None:
-            return known[0]
+    def resolve(self, key: tuple[Any, ...], scope: Scope, root_path: str, *labels: Any) -> Observed:
+        """Return where a request is counted, after it was routed.
+
+        key: what that depends on; ``observed`` has it under this key from then on. labels: method,
+        status and type of the error.
+        """
         template, lasting = self.routes.resolve(scope, root_path)
+        method, status, error = labels
         found, kept = self.requests.observed(method, template, status, error)
         if lasting and kept:
-            if len(self._observed) >= REMEMBERED:
-                self._observed.clear()
+            if len(self.observed) >= REMEMBERED:
+                self.observed.clear()
+                self._alive.clear()
             # An id in a key means its object as long as that is kept alive here.
-            self._observed[key] = found, (route, endpoint, context)
+            self._alive.append((scope.get("route"), scope.get("endpoint"), _context(scope)))
+            self.observed[key] = found
         return found
+
+
+def _context(scope: Scope) -> Any:
+    """Return where FastAPI tells apart the several prefixes of one included router."""
+    own = scope.get("fastapi")
+    return own.get("effective_route_context") if own else None
 
 
 class Exchange:
@@ -221,13 +241,13 @@ class Exchange:
     """
 
     __slots__ = (
-        "_headers",
         "_level",
         "_pass",
         "_receive",
         "_root",
         "_scope",
         "_send",
+        "answered",
         "began",
         "disconnected",
         "ended",
@@ -243,29 +263,29 @@ class Exchange:
         "stream",
     )
 
-    def __init__(self, through: Pass, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, through: Pass, scope: Scope, root: str, receive: Receive, send: Send
+    ) -> None:
         self._pass = through
         self._scope = scope
+        self._root = root
         self._receive = receive
         self._send = send
-        self._headers: Any = ()
-        self._root: str = scope.get("root_path", "")
         self.status = self.sent = self.received = 0
         self.first = self.ended = 0.0
-        self.finished = self.disconnected = False
+        self.finished = self.disconnected = self.foreign = False
         self.stream: str | None = None
         self.exemplar: dict[str, str] | None = None
+        self.span: ServerSpan | None = None
         scope[SEEN] = True  # not self: a cycle would leave each request to the garbage collector
-        self.method: str = scope["method"]
-        level = through.active.get((self.method, scope.get("scheme", "http")))
+        self.method = method = scope["method"]
+        level = through.active.get((method, scope.get("scheme", "http")))
         if level is None:
-            if self.method not in METHODS:
+            if method not in METHODS:
                 self.method = OTHER
             level = through.level(self.method, scope.get("scheme", "http"))
         self._level = level
         level.value += 1
-        self.foreign = False
-        self.span: ServerSpan | None = None
         self.began = perf_counter()
         if through.tracing is not None:
             self._trace(through.tracing)
@@ -294,27 +314,32 @@ class Exchange:
         """Hand the server what the application answers."""
         try:
             kind = message["type"]
-            if kind == "http.response.body":
+            if kind == "http.response.start":
+                self.status = message["status"]
+                self.answered = headers = message.get("headers", ())
+                if is_stream(dict(headers).get(b"content-type", b"")) or self._pass.stream_routes:
+                    self._opened(headers)
+                if self.foreign:
+                    self._follow()
+            elif kind == "http.response.body":
                 body = message.get("body")
                 if body:
                     self.sent += len(body)
-                    if not self.first:
-                        self.first = perf_counter()
                 if message.get("more_body"):
+                    if body and not self.first:
+                        self.first = perf_counter()
                     return self._more(message)
-                self._last()
-            elif kind == "http.response.start":
-                self.status = message["status"]
-                self._headers = headers = message.get("headers", ())
-                through = self._pass
-                if self.foreign and through.tracing is not None:
-                    self.exemplar = through.tracing.current()
-                if is_stream(headers) or through.stream_routes:
-                    self._opened(through, headers)
+                self.ended = perf_counter()
+                # A response that is sent while an exception is handled may be followed by that
+                # exception: Starlette answers 500 first and raises then. The pass knows when.
+                if exception() is None:
+                    self.finish()
             elif kind == "http.response.pathsend":
                 # The server itself sends a file; its size stands in the headers.
-                self.sent = _content_length(self._headers) or 0
-                self._last()
+                self.sent = _content_length(self.answered)
+                self.ended = perf_counter()
+                if exception() is None:
+                    self.finish()
         except Exception:
             guard.failed("response")
         return self._send(message)
@@ -327,18 +352,18 @@ class Exchange:
             self.disconnected = True
             raise
 
-    def _opened(self, through: Pass, headers: Any) -> None:
+    def _opened(self, headers: Any) -> None:
+        through = self._pass
         route = through.routes.template(self._scope, self._root)
-        if route in through.stream_routes or is_stream(headers):
+        if route in through.stream_routes or is_stream(dict(headers).get(b"content-type", b"")):
             self.stream = route
             through.streams.opened(route)
 
-    def _last(self) -> None:
-        self.ended = perf_counter()
-        # A response that is sent while an exception is handled may be followed by that
-        # exception: Starlette answers 500 first and raises then. The pass knows when.
-        if not self.finished and exception() is None:
-            self.finish()
+    def _follow(self) -> None:
+        """Take the exemplar from the span of whoever traces this request."""
+        tracing = self._pass.tracing
+        if tracing is not None:
+            self.exemplar = tracing.current()
 
     def finish(self, error: BaseException | None = None) -> None:
         """Count the request, the first time that this is called; then only what fails after it."""
@@ -349,33 +374,62 @@ class Exchange:
                 return
             self.finished = True
             self._level.value -= 1
-            self._record(error)
+            through, scope, status, ended = self._pass, self._scope, self.status, self.ended
+            kind = ""
+            if error is not None or status >= 500 or not ended:
+                if error is not None and not status and through.inside:
+                    status = 500
+                kind = self._error_type(error)
+            key = (
+                id(scope.get("route")),
+                id(scope.get("endpoint")),
+                id(_context(scope)) if "fastapi" in scope else 0,
+                scope.get("root_path"),
+                self._root,
+                self.method,
+                status,
+                kind,
+            )
+            observed = through.observed.get(key)
+            if observed is None:
+                observed = through.resolve(key, scope, self._root, self.method, status, kind)
+            sent = self.sent if self.method != "HEAD" else 0
+            received = self.received
+            if not received and self.method != "GET":
+                # Where the application did not read the body, this tells what was announced.
+                received = _content_length(scope["headers"])
+            if kind or self.stream is not None or self.exemplar is not None:
+                self._tell(observed, error, status, kind, (sent, received))
+                return
+            # The end of a body that had not begun is all there is of it.
+            began, waiting = self.began, observed.waiting
+            waiting.append((ended - began, (self.first or ended) - began, sent, received))
+            if len(waiting) >= TOGETHER:
+                observed.settle()
         except Exception:
             guard.failed("request")
 
-    def _record(self, error: BaseException | None) -> None:
+    def _tell(
+        self,
+        observed: Observed,
+        error: BaseException | None,
+        status: int,
+        kind: str,
+        sizes: tuple[int, int],
+    ) -> None:
+        """Count what is more than a plain answer: an error, a stream, a request that is traced."""
         through = self._pass
-        status = self.status
-        ended = self.ended
-        # The end of an empty body is all there is of it.
-        first = self.first or ended
-        kind = ""
-        if error is not None or not ended or status >= 500:
-            if error is not None and not status and through.inside:
-                status = 500
-            kind = self._error_type(error)
-            ended = ended or perf_counter()
-        observed = through.observed(self._scope, self._root, self.method, status, kind)
+        ended = self.ended or perf_counter()
         duration = ended - self.began
+        first = self.first or self.ended
         start = first - self.began if first else None
-        through.requests.record(
-            observed,
+        sent, received = sizes
+        observed.put(
             # What a stream takes is not latency: its first byte is what was waited for.
             duration if self.stream is None or start is None else start,
             start,
-            self.sent if status and self.method != "HEAD" else 0 if status else None,
-            # Where the application did not read the body, the header tells what was announced.
-            self.received or _content_length(self._scope["headers"]),
+            sent if status else None,
+            received,
             self.exemplar,
         )
         if self.stream is not None:
@@ -383,9 +437,8 @@ class Exchange:
         if self.exemplar is not None and self.span is not None:
             if error is not None and kind != DISCONNECTED:
                 self.span.raised(error)
-            self.span.finish(
-                self._scope, through.routes.template(self._scope, self._root), status, kind
-            )
+            route = through.routes.template(self._scope, self._root)
+            self.span.finish(self._scope, route, status, kind)
 
     def _error_type(self, error: BaseException | None) -> str:
         if error is not None:
@@ -414,8 +467,6 @@ class Exchange:
         through.requests.background_errors.child(route, error_type(error)).inc()
 
 
-def _content_length(headers: Any) -> int | None:
-    for name, value in headers:
-        if len(name) == 14 and name.lower() == b"content-length":
-            return int(value) if value.isdigit() else None
-    return None
+def _content_length(headers: Any) -> int:
+    length: bytes = dict(headers).get(b"content-length", b"")
+    return int(length) if length.isdigit() else 0

@@ -51,17 +51,16 @@ class Endpoint:
     def __init__(
         self, path: str, token: str | None, gather: Callable[[], Iterable[Metric]]
     ) -> None:
-        self._path = path
+        #: All paths that are answered.
+        self.paths = frozenset({path})
         self._token = token
         self._gather = gather
         self._running = 0
 
-    def is_at(self, scope: Scope, path: str) -> bool:
-        """Whether a request is for this page. path: the scope's."""
-        if path == self._path:
-            return True
+    def is_at(self, path: str, root: str) -> bool:
+        """Whether a request is for this page. path and root: the scope's."""
         # Servers put what --root-path says before the path.
-        return path.endswith(self._path) and path == scope.get("root_path", "") + self._path
+        return path in self.paths or (path.startswith(root) and path[len(root) :] in self.paths)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -103,7 +103,7 @@ class _Instrumented:
         self._active = False
         if self._pass is not None:
             # Another instrumentation may stand around ours: then it stays and lets through.
-            self._pass.enabled = False
+            self._pass.disable()
             if self._host is not None:
                 self._host.undo()
             if app.middleware_stack is self._pass:

@@ -38,6 +38,7 @@ class Instruments:
     def collect(self) -> Iterator[Metric]:
         """Yield the page's families."""
         everything = self.families()
+        self.requests.settle()
         yield from identity.families(self._service, self._service_version)
         yield from families.collect(everything)
         yield from families.collect(outgoing.families())

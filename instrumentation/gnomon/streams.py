@@ -4,7 +4,7 @@ A stream is a response that is sent as it comes about: server-sent events, JSON 
 that the application marks as one. A response in chunks is none.
 """
 
-from collections.abc import Iterable
+from functools import lru_cache
 
 from gnomon.families import AnyFamily, Counters, Gauges, Histograms
 
@@ -24,12 +24,10 @@ MEDIA_TYPES = frozenset(
 )
 
 
-def is_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether these response headers announce a stream."""
-    for name, value in headers:
-        if len(name) == 12 and name.lower() == b"content-type":
-            return value.partition(b";")[0].strip().lower() in MEDIA_TYPES
-    return False
+@lru_cache(maxsize=128)
+def is_stream(media_type: bytes) -> bool:
+    """Whether a response whose content-type header is this is a stream."""
+    return media_type.partition(b";")[0].strip().lower() in MEDIA_TYPES
 
 
 class StreamFamilies:
