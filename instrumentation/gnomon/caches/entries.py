@@ -24,7 +24,7 @@ class Lasting(cachetools.LRUCache[Any, Any]):
 
     def __init__(self, maxsize: int | None, tally: Tally) -> None:
         super().__init__(math.inf if maxsize is None else maxsize)
-        self._evictions = tally.evictions()
+        self.evictions = tally.evictions()
         self.gone: list[Any] = []
 
     def put(self, key: Hashable, value: Any, _lifetime: float | None) -> None:
@@ -37,7 +37,7 @@ class Lasting(cachetools.LRUCache[Any, Any]):
     def popitem(self) -> tuple[Any, Any]:
         """Remove the entry that was not used for longest, and count it."""
         item = super().popitem()
-        self._evictions.value += 1
+        self.evictions.value += 1
         self.gone.append(item)
         return item
 
@@ -47,7 +47,7 @@ class Expiring(cachetools.TLRUCache[Any, Any]):
 
     def __init__(self, maxsize: int | None, tally: Tally) -> None:
         super().__init__(math.inf if maxsize is None else maxsize, self._until, timer=monotonic)
-        self._evictions: Count = tally.evictions()
+        self.evictions: Count = tally.evictions()
         self._expirations: Count = tally.expirations()
         self._lifetime = math.inf
         self.gone: list[Any] = []
@@ -72,7 +72,7 @@ class Expiring(cachetools.TLRUCache[Any, Any]):
     def popitem(self) -> tuple[Any, Any]:
         """Remove the entry that was not used for longest, and count it."""
         item = super().popitem()
-        self._evictions.value += 1
+        self.evictions.value += 1
         self.gone.append(item)
         return item
 
@@ -85,5 +85,9 @@ def emptied(entries: Entries) -> list[Any]:
     held = [
         cachetools.Cache.__getitem__(entries, key) for key in cachetools.Cache.__iter__(entries)
     ]
+    evictions = entries.evictions.value
     entries.clear()
+    entries.evictions.value = evictions  # older versions of cachetools clear by evicting all
+    held += entries.gone
+    entries.gone = []
     return held

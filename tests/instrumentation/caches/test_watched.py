@@ -93,10 +93,9 @@ def test_entries_of_a_time_of_their_own(name, figures):
     cache["now"] = 0
     cache["a"] = 5
     cache["b"] = 50
-    cache["a"] = 0
-    assert list(cache) == ["b"]
+    assert set(cache) == {"a", "b"}
     cache["c"] = 50
-    cache["d"] = 50
+    assert set(cache) == {"b", "c"}
     assert figures() == {"hits": 0, "misses": 0, "evictions": 1, "expirations": 0}
 
 
