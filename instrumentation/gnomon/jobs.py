@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from gnomon import guard, subjects, traces
 from gnomon.families import Counters, Gauges, Histograms
 from gnomon.outcomes import outcome_of
+from gnomon.usage.ledger import Ledger, current, driven, step
 from gnomon.workplaces import submitted
 
 if TYPE_CHECKING:
@@ -263,7 +264,8 @@ class job:  # noqa: N801  # it is a decorator, and read as such
                     run = Run(self._name)
                     run.begin(self._parent, attempt)
                     try:
-                        result = await function(*args, **options)
+                        # What is measured in it knows its own CPU seconds: see gnomon.measure.
+                        result = await driven(function(*args, **options), Ledger(current()))
                     except BaseException as error:
                         run.end(error)
                         if not self._again(attempt, error):
@@ -282,7 +284,8 @@ class job:  # noqa: N801  # it is a decorator, and read as such
                 run = Run(self._name)
                 run.begin(self._parent, attempt)
                 try:
-                    result = function(*args, **options)
+                    with step(Ledger(current())):
+                        result = function(*args, **options)
                 except BaseException as error:
                     run.end(error)
                     if not self._again(attempt, error):

@@ -333,6 +333,39 @@ def test_a_partial_and_a_method_are_jobs(seen):
     assert seen("gnomon_job_runs_total", "method", "success") == 2
 
 
+def burn(seconds):
+    """Use so many seconds of this thread's CPU."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def test_what_is_measured_in_a_job_knows_its_own_cpu_seconds():
+    """Sync, and async beside another task that burns as much."""
+
+    @gnomon.job("burning")
+    def work():
+        with gnomon.measure("burning") as usage:
+            burn(0.2)
+        return usage.own.cpu_seconds
+
+    assert work() == pytest.approx(0.2, abs=0.05)
+
+    @gnomon.job("burning")
+    async def later():
+        async with gnomon.measure("burning") as usage:
+            for _ in range(10):
+                burn(0.02)
+                await asyncio.sleep(0)
+        return usage.own.cpu_seconds
+
+    async def run():
+        return await asyncio.gather(later(), later())
+
+    for seconds in asyncio.run(run()):
+        assert seconds == pytest.approx(0.2, abs=0.05)
+
+
 def test_under_apscheduler_in_threads(seen, until):
     """A real scheduler calls the function; it sees no difference."""
     calls = []
