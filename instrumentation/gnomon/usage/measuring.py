@@ -142,6 +142,8 @@ class Measure:
         What it uses itself is always known: a function that is not async runs in one thread, the
         steps of all others are counted here.
         """
+        if not callable(function):
+            raise TypeError(f"gnomon.measure decorates functions, not {function!r}")
         return cast("_Function", wrapped(function, self._work))
 
     def _work(self, *args: Any, **kwargs: Any) -> Work:

@@ -343,12 +343,14 @@ def test_interval_that_cannot_be_right(interval):
         gnomon.measure("x", interval=interval)
 
 
-def test_name_that_cannot_be_right():
+def test_name_or_function_that_cannot_be_right():
     """It is refused where it is written."""
     with pytest.raises(ValueError, match="empty"):
         gnomon.measure("")
     with pytest.raises(TypeError, match="text"):
         gnomon.measure(lambda: None)
+    with pytest.raises(TypeError, match="decorates functions"):
+        gnomon.measure("x")(3)
 
 
 def test_its_own_faults_do_not_reach_the_application(monkeypatch):
