@@ -48,7 +48,7 @@ check: $(VENV)/tested  ## Formatting, lint and types, as CI checks them.
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-BENCHES := scrape_cost all_collectors usage_cost functions
+BENCHES := scrape_cost all_collectors usage_cost functions queries
 
 bench: $(VENV)/tested  ## What it all costs, beside node_exporter (Debian: prometheus-node-exporter) and others.
 	@# All are shown; it fails if one is over its budget.

@@ -236,8 +236,9 @@ def asked(engine: Engine, ask: Callable[[Connection], _T]) -> _T:
     if isinstance(engine.pool, StaticPool | SingletonThreadPool):
         raise plans.Refused("the pool has one connection for all")
     with quiet():
-        # It opens connections as the application's does, listeners included.
-        pool = engine.pool.recreate()
+        # It opens connections as the application's does, listeners included. The class is asked:
+        # the pool itself would take it for its successor.
+        pool = type(engine.pool).recreate(engine.pool)
         own = Engine(pool, engine.dialect, engine.url, hide_parameters=True)
         if not engine.dialect.is_async:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet, ref
+from weakref import ref
 
 from sqlalchemy import event
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -33,7 +33,8 @@ class PoolWatch:
     """Measures the pool of one engine, and those that come after it when it is disposed of.
 
     Waits are timed around the pool's own ``connect``, which is set on the pool itself: no event
-    tells of a caller that waits. Holds are the pool's events.
+    tells of a caller that waits. Returns are the pool's events. No event of the engine is listened
+    to: SQLAlchemy would take its slow way through all of them at each statement.
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
@@ -42,21 +43,19 @@ class PoolWatch:
         self._lock = threading.Lock()
         self._asking = 0
         self._opening = 0
-        #: Records that are out, for pools that do not count them.
-        self._out: WeakSet[ConnectionPoolEntry] = WeakSet()
+        #: Connections that are out, for pools that do not count them, and of which pool.
+        self._out = self._generation = 0
         self._wait = families.wait.child(name)
         self._use = families.use.child(name)
         self._create = families.create.child(name)
         self._timeouts = families.timeouts.child(name)
         self._pool: ref[Pool] | None = None
         self._events: list[tuple[str, Callable[..., Any]]] = [
-            ("checkout", self._checked_out),
             ("checkin", self._checked_in),
             ("detach", self._checked_in),
         ]
         for what, listener in self._events:
             event.listen(engine, what, listener)
-        event.listen(engine, "engine_disposed", self._renewed)
         self._wrap(engine.pool)
 
     def undo(self) -> None:
@@ -65,7 +64,7 @@ class PoolWatch:
         if engine is None:
             return
         self._unwrap()
-        for what, listener in (*self._events, ("engine_disposed", self._renewed)):
+        for what, listener in self._events:
             if event.contains(engine, what, listener):
                 event.remove(engine, what, listener)
 
@@ -84,7 +83,7 @@ class PoolWatch:
         with self._lock:
             found: dict[str, float] = {"pending": max(0, self._asking - self._opening)}
         if not isinstance(pool, QueuePool):
-            found["used"] = len(self._out)
+            found["used"] = self._out
             return found
         size, overflow = pool.size(), pool.overflow()
         found["used"], found["idle"] = max(0, pool.checkedout()), pool.checkedin()
@@ -113,7 +112,7 @@ class PoolWatch:
             finally:
                 with self._lock:
                     self._asking -= 1
-            _note(self._wait, perf_counter() - began)
+            self._given(given, began)
             return given
 
         def opened(*args: Any, **options: Any) -> Any:
@@ -133,8 +132,19 @@ class PoolWatch:
             _note(self._create, perf_counter() - began)
             return made
 
-        asked.gnomon = self  # type: ignore[attr-defined]
+        recreate = pool.recreate
+
+        def recreated() -> Pool:
+            made = recreate()
+            try:
+                self._renewed(made)
+            except Exception:
+                guard.failed("database pool")
+            return made
+
+        asked.gnomon = recreated.gnomon = self  # type: ignore[attr-defined]
         pool.connect = asked  # type: ignore[method-assign]
+        pool.recreate = recreated  # type: ignore[method-assign]
         if opens is not None:
             opened.gnomon = self  # type: ignore[attr-defined]
             pool._invoke_creator = opened  # noqa: SLF001  # no event is told of a failure
@@ -147,39 +157,44 @@ class PoolWatch:
         if pool is None:
             return
         own = vars(pool)
-        if getattr(own.get("connect"), "gnomon", None) is self:
-            del own["connect"]
+        for what in ("connect", "recreate"):
+            if getattr(own.get(what), "gnomon", None) is self:
+                del own[what]
         if getattr(own.get("_invoke_creator"), "gnomon", None) is self:
             own["_invoke_creator"] = self._opens
 
-    def _renewed(self, engine: Engine) -> None:
+    def _renewed(self, pool: Pool) -> None:
         """Go on with the pool that an engine has made in place of another."""
-        try:
-            self._unwrap()
-            self._out.clear()
-            self._wrap(engine.pool)
-        except Exception:
-            guard.failed("database pool")
+        self._unwrap()
+        with self._lock:
+            self._out = 0
+            self._generation += 1
+        self._wrap(pool)
 
-    def _checked_out(
-        self, _dbapi: DBAPIConnection, record: ConnectionPoolEntry, _given: PoolProxiedConnection
-    ) -> None:
+    def _given(self, connection: PoolProxiedConnection, began: float) -> None:
+        """Count a connection that a caller was given, who asked at ``began``."""
         try:
-            own = record.record_info
-            if own is not None and not is_ours():
-                # Again, if it was found broken. A pool of one connection for all tells of the last
-                # return only.
-                own[_HELD] = perf_counter()
-                self._out.add(record)
+            now = perf_counter()
+            own = connection.record_info
+            # Some pools give a thread the same one again, which comes back once.
+            if own is not None and _HELD not in own:
+                own[_HELD] = now, self._generation
+                with self._lock:
+                    self._out += 1
+            _note(self._wait, now - began)
         except Exception:
             guard.failed("database pool")
 
     def _checked_in(self, _dbapi: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         try:
-            began = (record.record_info or {}).pop(_HELD, None)
-            if began is not None:  # else handed out before it was watched, or never
-                _note(self._use, perf_counter() - began)
-                self._out.discard(record)
+            held = (record.record_info or {}).pop(_HELD, None)
+            if held is None:
+                return  # handed out before it was watched, or never
+            began, generation = held
+            if generation == self._generation:
+                with self._lock:
+                    self._out -= 1
+            _note(self._use, perf_counter() - began)
         except Exception:
             guard.failed("database pool")
 
