@@ -93,6 +93,7 @@ def _end_with_parent() -> None:
 
 app = FastAPI(title="desk", lifespan=_lifespan, docs_url=None, redoc_url=None)
 gnomon.instrument(app, service="desk", service_version="1.0")
+gnomon.web_vitals(app)
 
 app.add_middleware(uploads.Limited)
 app.mount("/static", StaticFiles(directory=Path(__file__).with_name("static")), name="static")

@@ -5,6 +5,8 @@ import time
 from fastapi import HTTPException
 from starlette.requests import HTTPConnection
 
+import gnomon
+
 #: Requests per second and client, and how many may come at once.
 RATE, BURST = 200.0, 400.0
 
@@ -38,4 +40,5 @@ async def allowed(connection: HTTPConnection) -> None:
     """Refuse a request with 429 where its client asks too often."""
     client = connection.client.host if connection.client else ""
     if not limiter.allows(client):
+        gnomon.refused("api", f"{RATE:g} per second", request=connection)
         raise HTTPException(429, "too many requests", headers={"Retry-After": "1"})

@@ -53,7 +53,7 @@ function listen() {
   };
 }
 
-const SECONDS = 120;
+const SECONDS = 300;
 
 async function look() {
   const answer = await fetch("/faults").catch(() => null);
