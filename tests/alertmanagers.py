@@ -120,7 +120,7 @@ class Alertmanager:
             {
                 "labels": labels,
                 "annotations": annotations,
-                "startsAt": (now - timedelta(minutes=5)).isoformat(),
+                "startsAt": now.isoformat(),
                 "generatorURL": "http://prometheus.example.org/graph?g0.expr=up+%3D%3D+0&g0.tab=1",
                 **({"endsAt": now.isoformat()} if over else {}),
             }

@@ -32,8 +32,17 @@ ALERT = "TestNotification"
 
 # Mail servers may take their time before they greet; a lookup that fails is tried again.
 _START_S, _DELIVERY_S, _PAUSE_S = 30.0, 30.0, 0.1
+# So long an attempt that failed may be tried again before it is called a failure.
+_RETRIED_S = 5.0
 
-_FAILED = re.compile(r'integration="?(\w+)\[\d+\].*?\berr="((?:[^"\\]|\\.)*)"')
+_TRIES = "alertmanager_notification_requests_total"
+_FAILURES = "alertmanager_notification_requests_failed_total"
+_REFUSALS = "alertmanager_notifications_failed_total"
+
+# How an attempt that is to be tried again is logged, and how one that is not.
+_ERROR = re.compile(r'\berr="((?:[^"\\]|\\.)*)"')
+_TRIED = re.compile(r'integration="?(\w+)\[\d+\]')
+_GIVEN_UP = re.compile(r"(\w+)\[\d+\]: (.+?)(?=; \S+\[\d+\]: |$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,7 @@ def _send(
             outcomes = _outcomes(port, channels, place / "log", hidden)
             # Whoever opened an incident for it closes it; nobody waits for that to be answered.
             _post(port, labels, over=True)
-            _wait(lambda: _counted(port, "total") > len(channels), 3.0)
+            _wait(lambda: _counted(port, _TRIES) > len(channels), 3.0)
             return outcomes
     finally:
         shutil.rmtree(place, ignore_errors=True)
@@ -221,28 +230,32 @@ def _post(port: int, labels: dict[str, str], *, over: bool) -> None:
 
 
 def _outcomes(port: int, channels: list[Channel], log: Path, hidden: list[str]) -> list[Outcome]:
-    """Wait until every channel has taken its message, or the time is over."""
+    """Wait until every channel has taken its message, has refused it, or the time is over."""
     kinds = {channel.key.removesuffix("_configs"): channel.name for channel in channels}
+    refused_at = time.monotonic() + _RETRIED_S
 
     def taken(kind: str) -> bool:
         wanted = sum(channel.key == f"{kind}_configs" for channel in channels)
-        done = _counted(port, "total", kind) - _counted(port, "failed_total", kind)
+        done = _counted(port, _TRIES, kind) - _counted(port, _FAILURES, kind)
         return done >= wanted
 
-    _wait(lambda: all(map(taken, kinds)), _DELIVERY_S)
+    def settled(kind: str) -> bool:
+        if taken(kind) or _counted(port, _REFUSALS, kind):
+            return True
+        return time.monotonic() > refused_at and _counted(port, _FAILURES, kind) > 0
+
+    _wait(lambda: all(map(settled, kinds)), _DELIVERY_S)
+    good = {kind for kind in kinds if taken(kind)}
     errors = _errors(log, hidden)
+    silent = f"no answer within {_DELIVERY_S:.0f} s"
     return [
-        Outcome(
-            name,
-            "" if taken(kind) else errors.get(kind, f"no answer within {_DELIVERY_S:.0f} s"),
-        )
+        Outcome(name, "" if kind in good else errors.get(kind, silent))
         for kind, name in kinds.items()
     ]
 
 
-def _counted(port: int, what: str, kind: str = "") -> float:
-    """Return how many attempts Alertmanager has made, or how many of them have failed."""
-    name = f"alertmanager_notification_requests_{what}"
+def _counted(port: int, name: str, kind: str = "") -> float:
+    """Return one of Alertmanager's counters, of one kind of channel or of all."""
     try:
         page = loopback.get(port, "/metrics").decode()
     except OSError:
@@ -257,11 +270,16 @@ def _counted(port: int, what: str, kind: str = "") -> float:
 def _errors(log: Path, hidden: list[str]) -> dict[str, str]:
     """Return the last error of each kind of channel, with no secret in it."""
     found = {}
-    for kind, quoted in _FAILED.findall(log.read_text(errors="replace")):
-        text = str(yaml.safe_load(f'"{quoted}"'))
+    for line in log.read_text(errors="replace").splitlines():
+        if not (error := _ERROR.search(line)):
+            continue
+        text = str(yaml.safe_load(f'"{error[1]}"'))
         for secret in hidden:
             text = text.replace(secret, "…") if secret else text
-        found[kind] = text
+        if tried := _TRIED.search(line):
+            found[tried[1]] = text
+        else:
+            found.update(_GIVEN_UP.findall(text))
     return found
 
 
