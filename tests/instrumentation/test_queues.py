@@ -14,10 +14,12 @@ import weakref
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import Metric
 
 import gnomon
 from gnomon import guard
 from gnomon.queues import families
+from gnomon.workers.merging import merge
 
 KINDS = [
     *(threads.Queue, threads.LifoQueue, threads.PriorityQueue),
@@ -518,3 +520,16 @@ def test_wrong_use_is_named():
             pass
 
     asyncio.run(run())
+
+
+def test_queues_of_several_workers_are_one():
+    """Depths are added; the oldest item is that of all workers."""
+
+    def page(depth, age):
+        for name, value in (("depth", depth), ("oldest_age_seconds", age)):
+            metric = Metric(f"gnomon_queue_{name}", "", "gauge")
+            metric.add_sample(metric.name, {"queue": "q"}, value)
+            yield metric
+
+    merged = merge([page(2, 7.5), page(3, 1.5)])
+    assert [sample.value for family in merged for sample in family.samples] == [5, 7.5]

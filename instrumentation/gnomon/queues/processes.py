@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from contextlib import contextmanager
 from ctypes import c_char, c_double, c_longlong
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from gnomon.queues.orders import Entry
 from gnomon.queues.work import Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 #: Most items whose times of entry are kept; of a longer queue the oldest item may be unknown.
 PLACES = 32768
@@ -75,6 +74,8 @@ class Ledger:
 
     def __init__(self, places: int, context: Any) -> None:
         self._lock = context.Lock()
+        #: This process's own memory of labels' numbers, which never change.
+        self._indices: dict[str, int] = {}
         self._tokens = context.RawArray(c_longlong, places)
         self._times = context.RawArray(c_double, places)
         self._counts = context.RawArray(c_longlong, LABELS)
@@ -83,49 +84,47 @@ class Ledger:
         self._next = context.RawValue(c_longlong, 0)
         self._unplaced = context.RawValue(c_longlong, 0)
         self._unplaced_since = context.RawValue(c_double, 0.0)
-        self._broken = context.RawValue(c_char, b"\0")
+        self._broken = context.RawValue(c_longlong, 0)
 
-    @contextmanager
-    def _held(self) -> Iterator[bool]:
-        had = not self.broken() and self._lock.acquire(timeout=PATIENCE)
-        if not had:
-            self._broken.value = b"\1"
-        try:
-            yield had
-        finally:
-            if had:
-                self._lock.release()
+    def _hold(self) -> bool:
+        """Take the lock, or give up all counting; return whether it was had."""
+        if not self._broken.value:
+            if self._lock.acquire(timeout=PATIENCE):
+                return True
+            self._broken.value = 1
+        return False
 
     def broken(self) -> bool:
         """Whether nothing here is true any more."""
-        return bool(self._broken.value != b"\0")
+        return bool(self._broken.value)
 
     def reserve(self) -> tuple[int, int]:
         """Return a place for an item and its token; place -1 if there is none."""
-        with self._held() as had:
-            if not had:
-                return -1, 0
+        if not self._hold():
+            return -1, 0
+        try:
             number = self._next.value
             self._next.value = number + 1
             place = number % len(self._times)
-            lost = 0 < self._times[place] < self._left.value - OVERTAKING
-            if self._tokens[place] and not lost:
-                return -1, 0
+            if self._tokens[place] and not 0 < self._times[place] < self._left.value - OVERTAKING:
+                return -1, 0  # taken, and by an item that was not lost on its way
             self._tokens[place], self._times[place] = number + 1, 0.0
             return place, number + 1
+        finally:
+            self._lock.release()
 
     def release(self, place: int, token: int) -> None:
         """Give back the place of an item that did not enter."""
-        if place >= 0:
-            with self._held() as had:
-                if had and self._tokens[place] == token:
-                    self._tokens[place] = 0
+        if place >= 0 and self._hold():
+            if self._tokens[place] == token:
+                self._tokens[place] = 0
+            self._lock.release()
 
     def enter(self, place: int, token: int, label: str, entered: float) -> None:
         """Note an item that has entered; it may have left already."""
-        with self._held() as had:
-            if not had:
-                return
+        if not self._hold():
+            return
+        try:
             self._counts[self._index(label)] += 1
             if place < 0:
                 self._unplaced.value += 1
@@ -133,18 +132,22 @@ class Ledger:
                     self._unplaced_since.value = entered
             elif self._tokens[place] == token:
                 self._times[place] = entered
+        finally:
+            self._lock.release()
 
     def leave(self, envelope: Envelope) -> None:
         """Note an item that has left."""
-        with self._held() as had:
-            if not had:
-                return
+        if not self._hold():
+            return
+        try:
             self._counts[self._index(envelope.label)] -= 1
             self._left.value = max(self._left.value, envelope.entered)
             if envelope.place < 0:
                 self._unplaced.value -= 1
             elif self._tokens[envelope.place] == envelope.token:
                 self._tokens[envelope.place], self._times[envelope.place] = 0, 0.0
+        finally:
+            self._lock.release()
 
     def oldest(self) -> float | None:
         """Return when the oldest item entered, None if there is none or it is not known."""
@@ -171,6 +174,12 @@ class Ledger:
 
     def _index(self, label: str) -> int:
         """Return a label's number; the last one is of all that are too many."""
+        known = self._indices.get(label)
+        if known is None:
+            known = self._indices[label] = self._found(label)
+        return known
+
+    def _found(self, label: str) -> int:
         name = b"=" + label.encode("utf-8", "replace")[: LENGTH - 1]
         for index in range(LABELS):
             start = index * LENGTH
