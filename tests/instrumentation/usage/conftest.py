@@ -1,11 +1,24 @@
 """What the tests of resource use share."""
 
+import gc
 import time
 
 import pytest
 
 from gnomon import subjects
 from gnomon.usage import sampler as sampling
+
+
+@pytest.fixture(autouse=True)
+def _no_collection():
+    """No run of the garbage collector, which takes long in a process of many tests.
+
+    It would be the CPU time, and the memory, of whatever is measured just then.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

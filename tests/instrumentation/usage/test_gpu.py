@@ -188,8 +188,8 @@ def test_driver_that_hangs(nvml, machine, monkeypatch, until):
 @pytest.mark.usefixtures("machine")
 def test_an_event_loop_goes_on_meanwhile(nvml, monkeypatch):
     """While one waits for a driver that hangs, others have their turns."""
-    monkeypatch.setattr(gpu, "DEADLINE", 0.3)
     assert measured()[2] == 57
+    monkeypatch.setattr(gpu, "DEADLINE", 1.0)
     nvml.hang = threading.Event()
     turns = []
 
@@ -207,7 +207,7 @@ def test_an_event_loop_goes_on_meanwhile(nvml, monkeypatch):
         task.cancel()
         return len(turns) - before
 
-    assert asyncio.run(run()) > 10
+    assert asyncio.run(run()) > 3
 
 
 @pytest.mark.usefixtures("machine")

@@ -13,6 +13,8 @@ import gnomon
 from gnomon import guard
 from gnomon.usage import piece, readings, recorded
 from gnomon.usage.piece import KEYS
+from gnomon.usage.readings import Reading
+from gnomon.usage.samples import Samples
 
 MIB = 2**20
 
@@ -57,14 +59,35 @@ def test_cpu_is_the_processs(burn):
     assert numbers["cpu_percent_max"] >= numbers["cpu_percent_avg"]
 
 
-def test_busiest_interval(burn):
-    """The largest use is that of an interval, not the mean of all."""
-    with gnomon.measure("busiest", interval=0.05) as usage:
-        time.sleep(0.6)
-        burn(0.3)
-    numbers = usage.as_dict()
-    # However slow the machine: the burning took its part of the time, the sleep none.
-    assert numbers["cpu_percent_max"] > numbers["cpu_percent_avg"] * 1.1
+def test_busiest_interval():
+    """The largest use is that of an interval; a very short time is joined to the next one."""
+
+    def at(seconds, cpu, resident=None, highest=None):
+        return Reading(seconds, cpu, resident, highest)
+
+    samples = Samples(at(10, 1), interval=0.5)
+    samples.sampled(at(10.01, 1.01))  # all of a hundredth of a second: says nothing yet
+    samples.sampled(at(10.5, 1.05))
+    samples.sampled(at(11, 1.45))
+    samples.sampled(at(11.5, 1.5))
+    samples.sampled(at(11.51, 1.53), last=True)
+    samples.sampled(at(12, 9))  # too late
+    assert samples.cpu_max == pytest.approx(0.8)
+    assert samples.cpu_avg == pytest.approx(0.53 / 1.51)
+    assert samples.seconds == pytest.approx(1.51)
+    short = Samples(at(10, 1), interval=0.5)
+    short.sampled(at(10.01, 1.005), last=True)
+    assert short.cpu_max == short.cpu_avg == pytest.approx(0.5)
+
+
+def test_mean_and_peak_of_memory():
+    """The mean is that of the looks; a peak between two counts if there never was a higher one."""
+    samples = Samples(Reading(0, 0, 100, 500), interval=0.5)
+    samples.sampled(Reading(0.5, 0, 400, 500))
+    samples.sampled(Reading(1, 0, None, None))
+    assert (samples.ram_avg, samples.ram_peak) == (250, 400)
+    samples.sampled(Reading(1.5, 0, 130, 900), last=True)
+    assert (samples.ram_avg, samples.ram_peak, samples.ram_added) == (210, 900, 30)
 
 
 def test_memory_that_stays():
@@ -397,14 +420,10 @@ def test_nothing_is_kept():
             assert thing
         return usage
 
-    gc.collect()
-    gc.disable()
-    try:
-        thing = Thing()
-        gone = weakref.ref(thing)
-        usage = weakref.ref(asyncio.run(run(thing)))
-        del thing
-        assert gone() is None
-        assert usage() is None
-    finally:
-        gc.enable()
+    assert not gc.isenabled()
+    thing = Thing()
+    gone = weakref.ref(thing)
+    usage = weakref.ref(asyncio.run(run(thing)))
+    del thing
+    assert gone() is None
+    assert usage() is None

@@ -5,6 +5,7 @@ import concurrent.futures
 import threading
 import time
 
+import greenlet
 import pytest
 import trio
 
@@ -295,3 +296,24 @@ def test_no_clock_is_read_for_nobody(monkeypatch):
 
     asyncio.run(run())
     assert not reads
+
+
+def test_greenlets(burn):
+    """A block in a greenlet takes turns with others in its thread: it cannot tell its own."""
+    found = {}
+
+    def one():
+        with gnomon.measure("greenlet") as usage:
+            burn(0.01)
+            main.switch()
+        found["greenlet"] = usage.own.cpu_seconds
+
+    main = greenlet.getcurrent()
+    child = greenlet.greenlet(one)
+    child.switch()
+    burn(0.01)
+    child.switch()
+    assert found == {"greenlet": None}
+    with gnomon.measure("main") as usage:
+        burnt = burn(0.01)
+    assert usage.own.cpu_seconds == pytest.approx(burnt, abs=WITHIN)

@@ -335,6 +335,10 @@ def test_the_span_has_the_same_numbers():
         @app.get("/plain")
         async def plain():
             return 1
+
+        @app.middleware("http")
+        async def in_a_task_of_its_own(request, call_next):
+            return await call_next(request)
         """
     )
     end = """
