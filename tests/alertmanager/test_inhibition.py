@@ -49,12 +49,13 @@ CASES = {
         ],
         [
             {"alertname": "ServiceLatencyHigh", **WARNING, "service": "caller"},
-            {"alertname": "SLOBurn", **WARNING, "service": "caller", "slo": "x"},
+            {"alertname": "SLOSlowBurn", **WARNING, "service": "caller", "slo": "x"},
         ],
         [
             {"alertname": "ServiceLatencyHigh", **WARNING, "service": "another"},
+            {"alertname": "ServiceMemoryLeaking", **WARNING, "service": "caller"},
             {"alertname": "ServiceLatencyHigh", **WARNING},
-            {"alertname": "SLOBurn", **CRITICAL, "service": "caller", "slo": "y"},
+            {"alertname": "SLOSlowBurn", **CRITICAL, "service": "caller", "slo": "y"},
             {"alertname": "QueueStuck", **WARNING, "service": "caller"},
         ],
     ),
