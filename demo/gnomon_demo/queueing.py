@@ -102,7 +102,7 @@ class Transcriptions:
         wanted = select(Recording.state, func.count()).where(Recording.batch == batch)
         async with self._database.session() as session:
             found = await session.execute(wanted.group_by(Recording.state))
-            return dict(row.tuple() for row in found)
+            return dict(found.all())
 
     async def recover(self, runs: Callable[[int], bool]) -> None:
         """Queue what a worker has left behind that is no more. runs: whether a process does."""

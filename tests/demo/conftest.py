@@ -1,5 +1,6 @@
 """The demo as it runs: an exchange and a desk of two workers, for all tests."""
 
+import contextlib
 import io
 import sys
 import time
@@ -91,10 +92,9 @@ def exchange(environ, tmp_path_factory):
         yield url
 
 
-@pytest.fixture(scope="session")
-def desk(environ, exchange, tmp_path_factory):  # noqa: ARG001  # the desk asks the exchange
-    """A desk that runs, with two workers."""
-    log = tmp_path_factory.mktemp("desk") / "log"
+@contextlib.contextmanager
+def running(environ, log):
+    """A desk that runs in an environment, with both of its workers."""
     found = Desk(environ, Path(environ["GNOMON_DEMO_DATA"]), log)
     words = [sys.executable, "-m", "gnomon_demo", "desk"]
     with servers.Server(words, ready=f"{found.url}/-/ready", log=log, env=environ):
@@ -104,6 +104,26 @@ def desk(environ, exchange, tmp_path_factory):  # noqa: ARG001  # the desk asks 
             time.sleep(0.1)
         yield found
         found.http.close()
+
+
+@pytest.fixture(scope="session")
+def desk(environ, exchange, tmp_path_factory):  # noqa: ARG001  # the desk asks the exchange
+    """A desk that runs, with two workers."""
+    with running(environ, tmp_path_factory.mktemp("desk") / "log") as found:
+        yield found
+
+
+@pytest.fixture
+def another(environ, exchange, tmp_path):  # noqa: ARG001  # the desk asks the exchange
+    """Return a function that runs a desk of its own, with further variables."""
+    with contextlib.ExitStack() as stack:
+
+        def run(**variables):
+            own = {"GNOMON_DEMO_PORT": str(servers.free_port())}
+            own["GNOMON_DEMO_DATA"] = str(tmp_path / "data")
+            return stack.enter_context(running({**environ, **own, **variables}, tmp_path / "log"))
+
+        yield run
 
 
 @pytest.fixture

@@ -1,0 +1,43 @@
+"""The desk with what it can use besides itself: Redis, PostgreSQL, a collector of spans."""
+
+import caches
+from gnomon_demo.symbols import SYMBOLS
+from gnomon_demo.tones import tone
+
+
+def test_redis_is_the_second_tier_of_prices_for_all_workers(another, tmp_path, eventually):
+    """What one worker has asked for the other finds; both go on when Redis is gone."""
+    with caches.redis_server(tmp_path) as (port, server):
+        desk = another(GNOMON_DEMO_REDIS=f"redis://127.0.0.1:{port}/0")
+
+        def found_there():
+            for symbol in SYMBOLS:
+                assert desk.get(f"/api/market/{symbol}").status_code == 200
+            return desk.metric("gnomon_cache_hits_total", cache="price_data", tier="l2") > 0
+
+        eventually(found_there)
+        server.stop()
+        for symbol in SYMBOLS:
+            answer = desk.get(f"/api/market/{symbol}")
+            assert (answer.status_code, answer.json()["stale"]) == (200, False)
+
+
+def test_postgresql_serves_as_well_as_sqlite(another, postgresql, eventually):
+    """By its address; the same tables, the same answers, its own pool."""
+    postgresql.say("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    try:
+        desk = another(GNOMON_DEMO_DATABASE=postgresql.url("asyncpg"))
+        new = {"model": "trend", "metric": "recall", "score": 0.5}
+        assert desk.post("/api/evaluations", json=new).status_code == 201
+        assert desk.get("/api/evaluations").json()[0]["score"] == 0.5
+        assert len(desk.get("/api/models").json()) == 6
+        found = desk.done(desk.send(("a.wav", tone(1)), ("b.wav", tone(2))))
+        assert found["summary"]["done"] == 2
+        eventually(lambda: desk.get("/api/analytics").json()["symbols"])
+        assert desk.post("/api/reports", json={"title": "Here"}).status_code == 201
+        for page in ("/", "/performance", f"/performance/batches/{found['batch']}"):
+            assert desk.get(page).status_code == 200
+        counted = "db_client_operation_duration_seconds_count"
+        assert desk.metric(counted, db_system_name="postgresql") > 0
+    finally:
+        postgresql.say("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
