@@ -226,6 +226,7 @@ def _answers(
         "GNOMON_ALERTMANAGER": words("alertmanager", alerts.lead),
         "GNOMON_ALERTMANAGER_CONFIG": shlex.quote(str(alerts.config)),
         "GNOMON_ALERTMANAGER_URL": outside(ALERTMANAGER),
+        "GNOMON_ALERTMANAGER_FLAGS": shlex.join(alerts.flags),
         "GNOMON_ALERTMANAGER_STARTS": "true" if "alertmanager" in found else "false",
         **desk.answers(wanted, dying),
     }

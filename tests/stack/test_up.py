@@ -73,6 +73,13 @@ def test_alertmanager_shares_its_templates_and_needs_no_cluster(stack):
     assert status["cluster"]["status"] == "disabled"
 
 
+def test_alertmanager_has_the_page_that_messages_link_to(stack):
+    """Its own, or ours where the distribution leaves it out."""
+    page = servers.fetch(stack.checkout.url("alertmanager", "/")).decode()
+    assert "does not include a web" not in page
+    assert "<script" in page
+
+
 def test_a_second_start_says_that_one_runs_and_where(stack):
     """The addresses are repeated; nothing else is started."""
     before = stack.checkout.processes()

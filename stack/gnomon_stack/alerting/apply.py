@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gnomon_stack import lock, programs, table
-from gnomon_stack.alerting import example, render, settings, version
+from gnomon_stack.alerting import example, pages, render, settings, version
 from gnomon_stack.alerting.channels import KINDS, Receivers, Version
 from gnomon_stack.alerting.settings import Settings
 from gnomon_stack.home import Home
@@ -25,11 +25,13 @@ _PATIENCE_S = 10.0
 class Prepared:
     """What `gnomon up` starts Alertmanager with.
 
-    lead: words before its own. urls: by which people reach Alertmanager and Prometheus.
+    lead: words before its own. flags: what it is given besides. urls: by which people reach
+    Alertmanager and Prometheus.
     """
 
     config: Path
     lead: tuple[str, ...]
+    flags: tuple[str, ...]
     urls: dict[Part, str]
 
 
@@ -61,6 +63,7 @@ def prepare(
     return Prepared(
         config=path,
         lead=() if wanted.timezone == "Local" else ("env", f"TZ={wanted.timezone}"),
+        flags=pages.flags(home, alertmanager or []),
         urls={
             part: address
             for part, address in (
