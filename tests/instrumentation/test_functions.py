@@ -8,8 +8,10 @@ import logging
 import sys
 import threading
 import time
+from typing import Annotated
 
 import pytest
+from fastapi import Depends, FastAPI
 
 import gnomon
 from gnomon import functions, subjects
@@ -371,6 +373,28 @@ def test_names_and_kinds(calls):
     assert calls(f"{prefix}.of_class") == 1
     assert calls("static") == calls("object") == 1
     assert calls(f"{__name__}.burn") == 1
+
+
+def test_routes_and_dependencies_may_be_timed(registry, ask, value):
+    """FastAPI sees the function's own parameters, and the page shows its calls."""
+    app = FastAPI()
+
+    @gnomon.timed("session")
+    def session():
+        yield 7
+
+    @app.get("/items/{item}")
+    @gnomon.timed("route")
+    async def items(item: int, number: Annotated[int, Depends(session)]) -> int:
+        return item * number
+
+    gnomon.instrument(app, registry=registry)
+    assert ask(app, ("GET", "/items/6")).json() == 42
+    assert ask(app, ("GET", "/items/none")).status_code == 422
+    calls = "gnomon_function_duration_seconds_count"
+    assert value(calls, function="route") == 1
+    assert value(calls, function="session") == 2
+    gnomon.uninstrument(app)
 
 
 @pytest.mark.parametrize("bad", [{"slow_seconds": 0}, {"memory_warn_mb": -1}])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client.core import GaugeMetricFamily
 
-from gnomon import subjects
+from gnomon import guard, subjects
 from gnomon.families import Counters, Histograms
 
 if TYPE_CHECKING:
@@ -184,7 +184,11 @@ def _gather() -> Iterator[Metric]:
     capacity: dict[str, int] = {}
     resting: dict[str, int] = {}
     for cache in alive:
-        size, most = cache.size()
+        try:
+            size, most = cache.size()
+        except Exception:
+            guard.failed("cache's size")
+            continue
         entries[cache.name] = entries.get(cache.name, 0) + size
         if most is not None:
             capacity[cache.name] = capacity.get(cache.name, 0) + most

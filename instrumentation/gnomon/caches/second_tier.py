@@ -266,7 +266,7 @@ class SecondTier:
                 self.breaker.succeeded()
             else:
                 self.breaker.failed()
-            self._tally.failed(families.L2, f"{type(error).__name__}: {error}"[:200])
+            self._tally.failed(families.L2, f"{type(error).__name__}: {error}"[:200].rstrip(": "))
             return None
         self.breaker.succeeded()
         self._own.operations.observe(perf_counter() - began)

@@ -110,19 +110,20 @@ class _Function:
 class WatchedCache(MutableMapping[K, V], Generic[K, V]):
     """A mapping that counts what happens to another one; see ``watch_cache``.
 
-    Attributes that a mapping does not have are those of the cache itself. Its lock is held during
-    each operation, so that threads may share what could not be shared before.
+    Attributes that a mapping does not have are those of the cache itself. Around each operation on
+    a cache of cachetools a lock is held, so that threads may share it.
     """
 
     def __init__(self, cache: MutableMapping[K, V], name: str) -> None:
         self.name = name
         self._cache = cache
         self._tally = families.tally(name)
-        self._lock = self._tally.lock
         cachetools = sys.modules.get("cachetools")
         kind = cachetools.Cache if cachetools is not None else None
         # Only of cachetools' caches is it known what a smaller or larger length means.
         self._kind = kind if kind is not None and isinstance(cache, kind) else None
+        # Another mapping may be slow: a file, or a server. Its users do not wait for each other.
+        self._lock = self._tally.lock if self._kind is not None else _Always()
         self._expires = self._kind is not None and hasattr(cache, "expire")
         self._timer = cache.timer if self._expires else _Always()  # type: ignore[attr-defined]
         self._evictions = self._tally.evictions() if self._kind else None
@@ -141,7 +142,7 @@ class WatchedCache(MutableMapping[K, V], Generic[K, V]):
             except KeyError:
                 self._missed()
                 raise
-            self._tally.hits.value += 1
+            self._hit()
             return value
 
     def __setitem__(self, key: K, value: V) -> None:
@@ -195,14 +196,14 @@ class WatchedCache(MutableMapping[K, V], Generic[K, V]):
             if value is _ABSENT:
                 self._missed()
                 return default
-            self._tally.hits.value += 1
+            self._hit()
             return value
 
     def setdefault(self, key: K, default: Any = None) -> Any:
         """Return a value; if there is none, store the default and return it."""
         with self._lock, self._timer:
             if key in self._cache:
-                self._tally.hits.value += 1
+                self._hit()
                 return self._cache[key]
             self._missed()
             self[key] = default
@@ -242,8 +243,13 @@ class WatchedCache(MutableMapping[K, V], Generic[K, V]):
     def resting() -> None:
         """Return None: there is no second tier."""
 
+    def _hit(self) -> None:
+        with self._tally.lock:
+            self._tally.hits.value += 1
+
     def _missed(self) -> None:
-        self._tally.misses.value += 1
+        with self._tally.lock:
+            self._tally.misses.value += 1
         self._expire()
 
     def _expire(self, *time: Any) -> Any:
@@ -256,7 +262,7 @@ class WatchedCache(MutableMapping[K, V], Generic[K, V]):
 
 
 class _Always:
-    """Stands in for the clock of a cache that has none."""
+    """Stands in for the clock or the lock of a cache that needs none."""
 
     def __enter__(self) -> None:
         """Do nothing."""

@@ -192,6 +192,31 @@ def test_what_a_cache_raises_passes_through(name):
         gnomon.watch_cache({}, name).popitem()
 
 
+def test_a_slow_mapping_keeps_nobody_waiting(name, figures):
+    """One thread's lookup is no other's business, and neither is one whose size nobody can tell."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(dict):
+        def __getitem__(self, key):
+            if key == "slow":
+                begun.set()
+                assert go.wait(30)
+            return super().__getitem__(key)
+
+        def __len__(self):
+            raise OSError("no connection")
+
+    cache = gnomon.watch_cache(Slow(slow=1, fast=2), name)
+    thread = threading.Thread(target=lambda: cache["slow"])
+    thread.start()
+    assert begun.wait(30)
+    assert cache["fast"] == 2
+    assert figures() == {"hits": 1, "misses": 0}
+    go.set()
+    thread.join(30)
+    assert figures() == {"hits": 2, "misses": 0}
+
+
 def test_threads_count_exactly(name, figures):
     """A cache of cachetools, which alone no two threads may use at once, may be shared."""
     cache = gnomon.watch_cache(cachetools.LRUCache(8), name)
