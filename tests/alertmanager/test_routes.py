@@ -13,7 +13,7 @@ CONFIG = ROOT / "alertmanager/alertmanager.yml"
 SEVERITIES = ("critical", "warning", "info", "none")
 
 # Alerts that inhibitions name, and that are written beside these routes.
-PROMISED: set[str] = {"AnomalyStorm", "DependencyFailing", "HostDown", "InfoInhibitor"}
+PROMISED = {"AnomalyStorm", "InfoInhibitor"}
 
 
 def _amtool(words):
