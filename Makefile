@@ -10,22 +10,28 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-# One environment, in two steps: what runs, and what tests and checks it besides. Each is made
-# again when what goes into it has changed.
+# One environment, in steps: what runs, the demo, what tests and checks them. Each is made again when
+# what goes into it has changed. GNOMON_DEMO=off leaves out the demo and the packages that it
+# needs, which are most of all.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Preparing $(VENV), once …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -e '.[exporter,stack,demo]'
+	@$(INSTALL) -e '.[exporter,stack]'
 	@# pip does not compile what it installs from a checkout; compiling at run time takes memory.
 	@$(BIN)/python -m compileall -q exporter instrumentation demo stack
 	@touch $@
 
-$(VENV)/tested: $(VENV)/installed
+$(VENV)/with-demo: $(VENV)/installed
+	@echo "Adding the demo to $(VENV), once …"
+	@$(INSTALL) -e '.[exporter,stack,demo]'
+	@touch $@
+
+$(VENV)/tested: $(VENV)/with-demo
 	@echo "Adding what the tests and checks need to $(VENV), once …"
 	@$(INSTALL) -e '.[exporter,stack,demo,dev]'
 	@touch $@
 
-up: $(VENV)/installed  ## Run the stack on this machine until Ctrl-C; prepares all it needs.
+up: $(VENV)/installed $(if $(filter off OFF Off,$(GNOMON_DEMO)),,$(VENV)/with-demo)  ## Run the stack on this machine until Ctrl-C; prepares all it needs.
 	@$(BIN)/gnomon up
 
 demo-alert: $(VENV)/installed  ## Beside a running stack: one alert's way from this host to a receiver.
