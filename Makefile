@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 help:  ## Show this list.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
 
 # One environment, in steps: what runs, the demo, what tests and checks them. Each is made again when
 # what goes into it has changed. GNOMON_DEMO=off leaves out the demo and the packages that it
@@ -37,10 +37,10 @@ up: $(VENV)/installed $(if $(filter off OFF Off,$(GNOMON_DEMO)),,$(VENV)/with-de
 demo-alert: $(VENV)/installed  ## Beside a running stack: one alert's way from this host to a receiver.
 	@$(BIN)/gnomon demo-alert
 
-alert-config: $(VENV)/installed  ## Render, check and put into force who is told of alerts (alerting.yml).
+alert-config: $(VENV)/installed  ## Put into force who is told of alerts (alerting.yml).
 	@$(BIN)/gnomon alert-config
 
-test-notification: $(VENV)/installed  ## Send one message to RECEIVER=email, slack, …, critical, escalation.
+test-notification: $(VENV)/installed  ## Send one message: RECEIVER=slack, email, critical, …
 	@$(BIN)/gnomon test-notification "$(RECEIVER)"
 
 down:  ## Stop the stack that runs in this checkout.

@@ -1,10 +1,12 @@
 """`gnomon alert-config` and `gnomon test-notification`, with real servers where messages arrive."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import servers
+from gnomon_stack import loopback
 from sinks import mail_server, webhook_server
 
 
@@ -163,3 +165,22 @@ def test_a_receiver_that_cannot_be_tried_is_refused(real, receiver, code, messag
     done = real.run("test-notification", receiver)
     assert done.returncode == code
     assert message in done.stderr
+
+
+def test_links_lead_to_where_people_reach_the_servers(real):
+    """A path in them changes nothing on loopback; times are those of the time zone."""
+    servers.program("prometheus")
+    real.env["GNOMON_ALERT_URLS_ALERTMANAGER"] = "https://watch.example.org/alerts"
+    real.env["GNOMON_ALERT_URLS_PROMETHEUS"] = "https://watch.example.org/prometheus/"
+    real.env["GNOMON_ALERT_TIMEZONE"] = "Europe/Berlin"
+    stack = real.start()
+    flags = loopback.data(real.ports["prometheus"], "/api/v1/status/flags")
+    assert flags["web.external-url"] == "https://watch.example.org/prometheus/"
+    servers.fetch(real.url("alertmanager", "/-/ready"))
+    pid = real.pid("--cluster.listen-address")
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    assert b"--web.external-url=https://watch.example.org/alerts" in command
+    environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert b"TZ=Europe/Berlin" in environ
+    stack.said("sent to nobody yet")
+    assert real.run("down").returncode == 0
