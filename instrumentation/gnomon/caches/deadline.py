@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Most calls at a time, those included that nobody waits for any longer.
 LIMIT = 16
+
+#: Seconds after which a thread without work ends.
+IDLE = 60.0
 
 
 class _Job:
@@ -83,7 +86,15 @@ class Threads:
         while True:
             with self._lock:
                 self._idle += 1
-            job = jobs.get()
+            try:
+                job = jobs.get(timeout=IDLE)
+            except Empty:
+                with self._lock:
+                    self._idle -= 1
+                    if jobs.empty():  # whoever adds a job looks at the numbers under this lock
+                        self._threads -= 1
+                        return
+                continue
             with self._lock:
                 self._idle -= 1
             job.run()

@@ -8,7 +8,6 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from gnomon.caches.deadline import Threads
 from gnomon.caches.second_tier import Commands, Load, Loaded, Pause
 
 if TYPE_CHECKING:
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 
     from gnomon.caches.second_tier import SecondTier, Step
     from gnomon.families import Distribution
-
-_threads = Threads("gnomon cache")
 
 
 def _pipeline(client: Any, commands: Commands) -> Any:
@@ -69,7 +66,7 @@ def drive(
             try:
                 if isinstance(step, Commands):
                     work = partial(_execute, tier.client, step)
-                    answer = _threads.run(work, tier.deadline)
+                    answer = tier.threads.run(work, tier.deadline)
                 elif isinstance(step, Load) and loading is not None:
                     answer = loading()
                 elif isinstance(step, Pause):

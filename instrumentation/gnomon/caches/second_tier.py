@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from gnomon.caches import families
 from gnomon.caches.breaker import Breaker
+from gnomon.caches.deadline import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -73,17 +74,26 @@ class Found(NamedTuple):
 
 Step = Commands | Pause | Load
 
-_breakers: WeakKeyDictionary[Any, Breaker] = WeakKeyDictionary()
-_breakers_lock = threading.Lock()
+
+class _Client(NamedTuple):
+    """What all caches share that use the same client."""
+
+    breaker: Breaker
+    threads: Threads
 
 
-def _breaker(client: Any) -> Breaker:
-    """Return a client's breaker, for all caches that use it."""
+_clients: WeakKeyDictionary[Any, _Client] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def _shared(client: Any) -> _Client:
+    """Return what a client's caches share."""
+    new = _Client(Breaker(), Threads("gnomon cache"))
     try:
-        with _breakers_lock:
-            return _breakers.setdefault(client, Breaker())
+        with _lock:
+            return _clients.setdefault(client, new)
     except TypeError:  # it cannot be held weakly
-        return Breaker()
+        return new
 
 
 class SecondTier:
@@ -106,7 +116,7 @@ class SecondTier:
     ) -> None:
         self.client = client
         self.deadline = deadline
-        self.breaker = _breaker(client)
+        self.breaker, self.threads = _shared(client)
         self._prefix = f"gnomon:{name}"
         self._ttl = ttl
         self._codec = codec
@@ -266,7 +276,7 @@ class SecondTier:
                 self.breaker.succeeded()
             else:
                 self.breaker.failed()
-            self._tally.failed(families.L2, f"{type(error).__name__}: {error}"[:200].rstrip(": "))
+            self._tally.failed(families.L2, _why(error))
             return None
         self.breaker.succeeded()
         self._own.operations.observe(perf_counter() - began)
@@ -280,4 +290,17 @@ def _bytes(data: bytes | str) -> bytes:
 
 def _refused(error: Exception) -> bool:
     """Whether Redis answered, though not what was hoped for: no memory, read only."""
-    return any(kind.__name__ == "ResponseError" for kind in type(error).__mro__)
+    return isinstance(error, UnicodeError) or any(
+        kind.__name__ == "ResponseError" for kind in type(error).__mro__
+    )
+
+
+def _why(error: Exception) -> str:
+    """Return what may be logged of a client's error.
+
+    A pipeline's errors begin with the command, and that has the value in it.
+    """
+    if isinstance(error, UnicodeError):
+        return "the client decodes answers that are no text: give it decode_responses=False"
+    text = str(error).rpartition(" caused error: ")[2]
+    return f"{type(error).__name__}: {text}"[:200] if text else type(error).__name__

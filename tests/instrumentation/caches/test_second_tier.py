@@ -17,7 +17,7 @@ import redis.asyncio
 
 import caches
 import gnomon
-from gnomon.caches import breaker, driving, second_tier
+from gnomon.caches import breaker, deadline, driving, second_tier
 from gnomon.caches.deadline import LIMIT, Threads
 
 #: Seconds. A noisy machine is no broken Redis.
@@ -320,8 +320,8 @@ def test_a_refusal_is_an_error_and_no_outage(name, client, figures, figure):
     assert calls == [1, 1]
 
 
-def test_full_and_read_only_servers_are_lived_with(name, client, figures):
-    """What cannot be written is loaded each time."""
+def test_a_full_server_is_lived_with(name, client, figures, caplog):
+    """What cannot be written is loaded each time, and the log does not tell what it was."""
     double, calls = doubled(name, client, l2_wait=0)
     client.config_set("maxmemory", "1")
     for _ in range(2):
@@ -329,6 +329,23 @@ def test_full_and_read_only_servers_are_lived_with(name, client, figures):
         double.cache_clear(l2=False)
     assert calls == [1, 1]
     assert figures("l2") == {"hits": 0, "misses": 2, "errors": 2}
+    assert "OutOfMemoryError" in caplog.text
+    assert "twice" not in caplog.text
+
+
+def test_a_client_that_decodes_what_is_no_text(name, server, figures, figure, caplog):
+    """The log tells what to change; Redis itself is in order."""
+    with redis.Redis(port=server[0], decode_responses=True) as client:
+        for _ in range(2):
+
+            @gnomon.cached(name, ttl=3600, l2=client, codec=pickle, **PATIENT)
+            def load():
+                return 1
+
+            assert load() == 1
+    assert figures("l2") == {"hits": 0, "misses": 1, "errors": 1}
+    assert figure("tier_resting", "l2") == 0
+    assert "decode_responses=False" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -672,16 +689,22 @@ def test_a_fault_of_our_own_costs_nobody_anything(name, client, monkeypatch):
     assert calls == [1, 2]
 
 
-def test_calls_in_threads_have_a_bound():
-    """When all threads hang the next call waits for its deadline, and no thread is added."""
+def test_calls_in_threads_have_a_bound(monkeypatch, until):
+    """When all threads hang the next call waits for its deadline; without work they end."""
+    monkeypatch.setattr(deadline, "IDLE", 0.05)
     threads = Threads("gnomon test")
     go = threading.Event()
     for _ in range(LIMIT + 3):
         with pytest.raises(TimeoutError):
             threads.run(lambda: go.wait(60), 0.001)
-    names = [thread.name for thread in threading.enumerate()]
-    assert names.count("gnomon test") == LIMIT
+
+    def alive():
+        return [thread.name for thread in threading.enumerate()].count("gnomon test")
+
+    assert alive() == LIMIT
     go.set()
     assert threads.run(lambda: 7, 30) == 7
     with pytest.raises(KeyError):
         threads.run({}.popitem, 30)
+    until(lambda: alive() == 0, 60)
+    assert threads.run(lambda: 8, 30) == 8
