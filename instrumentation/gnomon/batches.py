@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from gnomon import guard, subjects, traces
 from gnomon.families import Counters, Gauges, Histograms
 from gnomon.outcomes import Outcome, outcome_of
+from gnomon.usage.ledger import counted
 
 T = TypeVar("T")
 
@@ -165,7 +166,7 @@ class _Batch(Generic[T]):
 
     def _start(self, index: int, item: Awaitable[T] | Callable[[], Awaitable[T]]) -> None:
         began = perf_counter()
-        task = asyncio.create_task(self._awaited(item))
+        task = asyncio.create_task(counted(self._awaited(item)))
         self._running.add(task)
         self._level.add(1)
 

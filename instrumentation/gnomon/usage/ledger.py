@@ -18,7 +18,7 @@ from contextvars import ContextVar, Token
 from threading import RLock, get_ident
 from time import thread_time
 from types import coroutine
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -231,7 +231,7 @@ def counted(work: Any) -> Any:
     """
     parent = current()
     if inspect.isawaitable(work):
-        return _task(work, Ledger(parent))
+        return _Counted(work if isinstance(work, Coroutine) else _awaited(work), Ledger(parent))
     if inspect.iscoroutinefunction(work):
         raise TypeError("gnomon.counted: call the async function first, and pass its coroutine")
     if not callable(work):
@@ -252,10 +252,36 @@ async def to_thread(function: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.
     return await asyncio.to_thread(counted(function), *args, **kwargs)
 
 
-async def _task(work: Awaitable[_T], ledger: Ledger) -> _T:
-    if not isinstance(work, Coroutine):
-        work = _awaited(work)
-    return await driven(work, ledger)
+class _Counted(Coroutine[Any, Any, _T]):
+    """A coroutine whose steps are counted wherever it is awaited."""
+
+    __slots__ = ("_begun", "_steps", "_work")
+
+    def __init__(self, work: Coroutine[Any, Any, _T], ledger: Ledger) -> None:
+        self._work = work
+        self._steps = driven(work, ledger)
+        self._begun = False
+
+    def send(self, value: Any) -> Any:
+        self._begun = True
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        # What has not begun would not hand it on: a task that is cancelled before its first step.
+        return (self._steps if self._begun else self._work).throw(*error)
+
+    def close(self) -> None:
+        self._steps.close()
+        self._work.close()
+
+    def __await__(self) -> Generator[Any, Any, _T]:
+        return self
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        return self.send(None)
 
 
 async def _awaited(work: Awaitable[_T]) -> _T:

@@ -6,25 +6,21 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 import gnomon
 from gnomon.usage.piece import KEYS
+from gnomon_stack import home
+from gnomon_stack.__main__ import main
+from gnomon_stack.trouble import Trouble
 
 
 @pytest.fixture
-def command(tmp_path):
-    """Return a function that runs the command outside of any checkout."""
+def command():
+    """Return a function that runs the command and gives what it prints, and its status."""
 
     def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "gnomon_stack", "usage", *map(str, words)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
-        )
+        return CliRunner().invoke(main, ["usage", *map(str, words)])
 
     return run
 
@@ -47,7 +43,7 @@ def test_one_file(folder, command):
     """Every number stands there by its name, what is unknown as a dash."""
     path = folder / "talk-1.performance.json"
     shown = command("show", path)
-    assert shown.returncode == 0, shown.stderr
+    assert shown.exit_code == 0, shown.stderr
     lines = [line.split() for line in shown.stdout.splitlines()]
     rows = {line[0]: line[-1] for line in lines if len(line) > 1}
     document = json.loads(path.read_text())
@@ -61,7 +57,7 @@ def test_one_file(folder, command):
 def test_a_batch(folder, command):
     """Each file has its row; JSON has their documents."""
     shown = command("show", folder)
-    assert shown.returncode == 0, shown.stderr
+    assert shown.exit_code == 0, shown.stderr
     rows = [line.split() for line in shown.stdout.splitlines() if line.strip()]
     assert [row[0] for row in rows[2:]] == ["talk-0", "talk-1", "talk-2", "theirs"]
     assert rows[-1][1:] == ["12.25", "–", "150", "200", "512", "600", "1,024", "2,048", "56"]  # noqa: RUF001
@@ -119,24 +115,24 @@ def test_files_that_cannot_be_read(folder, command):
     (folder / "dir.performance.json").mkdir()
     (folder / "gone.performance.json").symlink_to("nowhere")
     shown = command("show", folder, "--json")
-    assert shown.returncode == 0
+    assert shown.exit_code == 0
     assert len(json.loads(shown.stdout)) == 4
     assert shown.stderr.count("left out") == len(BROKEN) + 2
     assert "Traceback" not in shown.stderr
     alone = command("show", folder / "half.performance.json")
-    assert (alone.returncode, alone.stdout) == (1, "")
+    assert (alone.exit_code, alone.stdout) == (1, "")
     assert "it is not JSON" in alone.stderr
 
 
 def test_nothing_there(tmp_path, command):
     """A folder without such files, and a path that is none, are said so."""
     (tmp_path / "empty").mkdir()
-    for words in (("show", "empty"), ("summary", "empty")):
-        shown = command(*words)
-        assert shown.returncode == 1
+    for verb in ("show", "summary"):
+        shown = command(verb, tmp_path / "empty")
+        assert shown.exit_code == 1
         assert "ends in .performance.json" in shown.stderr
-    assert command("show", "nowhere").returncode == 2
-    assert command("summary", __file__).returncode == 2
+    assert command("show", tmp_path / "nowhere").exit_code == 2
+    assert command("summary", __file__).exit_code == 2
 
 
 def test_hostile_contents(tmp_path, command):
@@ -149,3 +145,27 @@ def test_hostile_contents(tmp_path, command):
         assert "\x1b" not in shown
         assert "\x07" not in shown
     assert "[red]a[/red]" in command("show", path).stdout
+
+
+def test_outside_of_any_checkout(folder, command, monkeypatch):
+    """These commands read files and need nothing of the stack's."""
+
+    def nowhere(_start):
+        raise Trouble("no checkout")
+
+    monkeypatch.setattr(home, "find", nowhere)
+    assert command("show", folder).exit_code == 0
+
+
+def test_as_a_program(folder, tmp_path):
+    """The command is there, and what it prints is whole where nobody looks."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "gnomon_stack", "usage", "show", str(folder)],
+        capture_output=True,
+        timeout=60,
+        check=True,
+        cwd=tmp_path,
+        env=os.environ | {"LC_ALL": "C", "COLUMNS": "20"},
+    )
+    assert b"talk-0" in shown.stdout
+    assert b"VRAM MiB" in shown.stdout

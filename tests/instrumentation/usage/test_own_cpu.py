@@ -2,8 +2,10 @@
 
 import asyncio
 import concurrent.futures
+import inspect
 import threading
 import time
+import warnings
 
 import greenlet
 import pytest
@@ -205,6 +207,27 @@ def test_tasks_that_were_handed_on(work, burn):
     assert usage.own.cpu_seconds == pytest.approx(burnt, abs=WITHIN)
 
 
+def test_batches(burn):
+    """The items of a batch count where ``gather`` is awaited, and a block in one knows its own."""
+
+    async def item(seconds):
+        async with gnomon.measure("item") as usage:
+            burnt = burn(seconds / 2)
+            await asyncio.sleep(0)
+            burnt += burn(seconds / 2)
+        return burnt, usage.own.cpu_seconds
+
+    @gnomon.measure("batch")
+    async def batch():
+        items = await gnomon.gather([item(0.1), item(0.2)], limit=2)
+        return [one.result() for one in items], gnomon.current_usage()
+
+    items, usage = asyncio.run(batch())
+    for burnt, own in items:
+        assert own == pytest.approx(burnt, abs=WITHIN)
+    assert usage.own.cpu_seconds == pytest.approx(sum(burnt for burnt, _ in items), abs=WITHIN)
+
+
 def test_nested(work, burn):
     """The own seconds of what lies inside are the outer's too."""
 
@@ -265,6 +288,21 @@ def test_a_driven_coroutine_is_told_everything():
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(cancelled())
+
+    async def cancelled_early():
+        task = asyncio.create_task(gnomon.counted(asyncio.sleep(30)))
+        task.cancel()
+        await task
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(cancelled_early())
+    assert seen == []
+
+    never = gnomon.counted(begun := work())
+    never.close()
+    assert inspect.getcoroutinestate(begun) == "CORO_CLOSED"
 
     async def failing():
         await asyncio.sleep(0)
