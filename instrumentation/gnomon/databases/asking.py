@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Engine
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
@@ -47,7 +47,7 @@ LOOK = 600.0
 #: Seconds that changes wait before they are written down.
 WRITE = 2.0
 
-#: Seconds that an asynchronous driver has for everything.
+#: Seconds that a driver has for everything that is asked at once, connecting included.
 DEADLINE = 3 * plans.PATIENCE
 
 _T = TypeVar("_T")
@@ -74,7 +74,8 @@ class Asker:
         self._change = threading.Condition()
         self._wanted: deque[_Wanted] = deque()
         self._watches: WeakSet[Watch] = WeakSet()
-        self._looked: dict[int, float] = {}
+        self._looked: WeakKeyDictionary[Watch, float] = WeakKeyDictionary()
+        self._stuck: threading.Thread | None = None
         self._thread: threading.Thread | None = None
         self._written = 0
         self._started = time.time()
@@ -140,7 +141,7 @@ class Asker:
                     wanted = self._wanted.popleft()
                 watch = next((each for each in self._watches if self._due(each) <= now), None)
                 if watch is not None:
-                    self._looked[id(watch)] = now
+                    self._looked[watch] = now
             if wanted is not None:
                 self._explain(wanted)
                 explained = time.monotonic()
@@ -153,7 +154,7 @@ class Asker:
 
     def _due(self, watch: Watch) -> float:
         """Return when a database is asked for its indexes again, on the monotonic clock."""
-        return self._looked.get(id(watch), -LOOK) + LOOK
+        return self._looked.get(watch, -LOOK) + LOOK
 
     def _write(self) -> None:
         changes = shapes.shapes.changes
@@ -165,8 +166,34 @@ class Asker:
         except Exception:
             guard.failed("file of slow queries")
 
-    @staticmethod
-    def _explain(wanted: _Wanted) -> None:
+    def _asked(self, engine: Engine, ask: Callable[[Connection], _T]) -> _T:
+        """Ask a database something; raise TimeoutError if it takes too long, or one before does.
+
+        A driver may hang where no deadline of the database's helps: it is left to itself then, in
+        a thread of its own, of which there is one at most.
+        """
+        if self._stuck is not None and self._stuck.is_alive():
+            raise TimeoutError
+        given: list[_T] = []
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                given.append(asked(engine, ask))
+            except BaseException as error:  # handed on to the thread that waits
+                failed.append(error)
+
+        thread = threading.Thread(target=run, name="gnomon database", daemon=True)
+        thread.start()
+        thread.join(DEADLINE)
+        if thread.is_alive():
+            self._stuck = thread
+            raise TimeoutError
+        if failed:
+            raise failed[0]
+        return given[0]
+
+    def _explain(self, wanted: _Wanted) -> None:
         shape = wanted.shape
         try:
             engine = wanted.watch.engine()
@@ -181,9 +208,11 @@ class Asker:
                 lacks = indexes.missing(connection, wanted.statement, system, plan.whole)
                 return plan.lines, lacks
 
-            lines, hints = asked(engine, told)
+            lines, hints = self._asked(engine, told)
         except plans.Refused as why:
             shapes.shapes.explained(shape, None, [], str(why))
+        except TimeoutError:
+            shapes.shapes.explained(shape, None, [], "the database did not answer in time")
         except Exception as error:  # the database's refusal is no fault of ours
             log.debug("no plan of %s: %s", shape.id, type(error).__name__)
             shapes.shapes.explained(shape, None, [], f"the database said {_called(error)}")
@@ -191,8 +220,7 @@ class Asker:
             shapes.shapes.explained(shape, lines, hints)
             wanted.watch.hint()
 
-    @staticmethod
-    def _look(watch: Watch) -> None:
+    def _look(self, watch: Watch) -> None:
         """Ask for unused indexes, and whether what was missing is there by now."""
         try:
             engine = watch.engine()
@@ -208,7 +236,7 @@ class Asker:
                         shapes.shapes.explained(shape, shape.plan, hints, shape.why)
                 return indexes.unused(connection, system)
 
-            found = asked(engine, told)
+            found = self._asked(engine, told)
         except plans.Refused:
             return
         except Exception as error:

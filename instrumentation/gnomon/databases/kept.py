@@ -19,6 +19,15 @@ from gnomon.workers import run
 AGE = 7 * 86400.0
 MOST = 100
 
+#: What is told of each query; see ``Shape.as_dict``.
+KEYS = frozenset(
+    {
+        *("id", "pool", "system", "database", "summary", "shape", "count", "total_seconds"),
+        *("longest_seconds", "first_timestamp_seconds", "last_timestamp_seconds", "trace_id"),
+        *("plan", "no_plan_because", "missing_indexes"),
+    }
+)
+
 #: Bytes of a file that are read.
 LARGEST = 8 << 20
 
@@ -70,9 +79,23 @@ def read() -> list[dict[str, Any]]:
             with contextlib.suppress(OSError, ValueError):
                 with open(os.path.join(where, name), encoding="utf-8") as file:
                     page = json.loads(file.read(LARGEST))
-                if isinstance(page, dict):
+                if _is_page(page):
                     found.append(page)
     return found
+
+
+def _is_page(page: Any) -> bool:
+    """Whether a file holds what this version reads."""
+    return (
+        isinstance(page, dict)
+        and all(
+            isinstance(each, dict) and each.keys() >= KEYS for each in page.get("queries", (None,))
+        )
+        and all(
+            isinstance(each, dict) and each.keys() >= {"pool", "table", "index"}
+            for each in page.get("unused_indexes", ())
+        )
+    )
 
 
 def of_this_run(own: dict[str, Any]) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ class PoolWatch:
         self._lock = threading.Lock()
         self._asking = 0
         self._opening = 0
+        self._active = True
         #: Connections that are out, for pools that do not count them, and of which pool.
         self._out = self._generation = 0
         self._wait = families.wait.child(name)
@@ -60,6 +61,7 @@ class PoolWatch:
 
     def undo(self) -> None:
         """Leave engine and pool as they were."""
+        self._active = False  # what others have put around ours stays, and ours in it
         engine = self._engine()
         if engine is None:
             return
@@ -99,7 +101,7 @@ class PoolWatch:
         connect, opens = pool.connect, getattr(pool, "_invoke_creator", None)
 
         def asked() -> PoolProxiedConnection:
-            if is_ours():
+            if is_ours() or not self._active:
                 return connect()
             began = perf_counter()
             with self._lock:
@@ -116,7 +118,7 @@ class PoolWatch:
             return given
 
         def opened(*args: Any, **options: Any) -> Any:
-            if is_ours():
+            if is_ours() or not self._active:
                 return opens(*args, **options)  # type: ignore[misc]
             began = perf_counter()
             with self._lock:
@@ -137,7 +139,8 @@ class PoolWatch:
         def recreated() -> Pool:
             made = recreate()
             try:
-                self._renewed(made)
+                if self._active:
+                    self._renewed(made)
             except Exception:
                 guard.failed("database pool")
             return made

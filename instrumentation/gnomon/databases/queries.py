@@ -81,6 +81,7 @@ class QueryWatch:
         self._namespace = namespace(engine)
         self._address = engine.url.host or ""
         self._known: dict[str, _Known] = {}
+        self._active = True
         self._kept: dict[str, Callable[..., None]] = {}
         for what in _EXECUTES:
             self._wrap(engine.dialect, what)
@@ -88,6 +89,8 @@ class QueryWatch:
 
     def undo(self) -> None:
         """Time no statement any more, unless something else has been put around it since."""
+        self._active = False  # what others have put around ours stays, and ours in it
+        self._known.clear()
         engine = self._engine()
         if engine is None:
             return
@@ -140,6 +143,8 @@ class QueryWatch:
         """Count a statement that was run. values, options: as the dialect was given them."""
         try:
             context = options.get("context") or (values[-1] if values else None)
+            if not self._active:
+                return
             # SQLAlchemy's own first questions to a database are asked on such a connection.
             if is_ours() or not getattr(_connection(context), "_allow_autobegin", True):
                 return

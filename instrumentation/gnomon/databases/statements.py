@@ -8,10 +8,7 @@ dialects disagree on where a literal ends, it stops there and shows nothing of t
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import NamedTuple
 
 #: Longest part of a statement that is looked at, in characters.
 READ = 16384
@@ -41,7 +38,8 @@ _MARK = r"(?:\$\w+|[:@?]\w+|\?|%s|%\(\w*\)s)"
 # A list of literals is one token: statements with thousands are not rare.
 _TOKEN = re.compile(
     rf"""
-    (?P<space>\s+)
+    \s*(?:
+    (?P<word>[^\W\d][\w$]*)
     |(?P<comment>--[^\n]*|/\*.*?\*/)
     |(?P<string>{_STRING}(?:\s*,\s*{_STRING})*)
     |(?P<double>"[^"]*(?:""[^"]*)*")
@@ -50,8 +48,8 @@ _TOKEN = re.compile(
     |(?P<sign>::|<=>|<=|>=|<>|!=|\|\||&&|->>|->|\#>>|\#>|@>|<@)
     |(?P<mark>{_MARK}(?:\s*,\s*{_MARK})*)
     |(?P<number>{_NUMBER}(?:\s*,\s*{_NUMBER})*)
-    |(?P<word>[^\W\d][\w$]*)
-    |(?P<other>.)
+    |(?P<other>\S)
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -106,14 +104,9 @@ _AFTER_TARGETS = _words(
     " VALUES SELECT WHEN"
 )
 _WITHIN_WITH = _CHANGES | {"SELECT", "VALUES", "WITH"}
+_NAMES = frozenset({"word", "name"})
+_TOLD = _AFTER_TARGETS | {"FROM", "JOIN", "STRAIGHT_JOIN", "INTO", "USING"}
 _LEVEL_OF_SELECT = frozenset({"SELECT", "DELETE"})
-
-
-class Token(NamedTuple):
-    """A piece of a statement: word, name (quoted), literal, mark, cut or sign."""
-
-    kind: str
-    text: str
 
 
 class Name(NamedTuple):
@@ -126,24 +119,29 @@ class Name(NamedTuple):
     operation: str
 
 
-def tokens(statement: str, system: str) -> Iterator[Token]:
-    """Yield a statement's tokens without spaces, comments and literals.
+def tokens(statement: str, system: str) -> tuple[list[str], list[str]]:
+    """Return the kinds and the texts of a statement's tokens, without its comments and literals.
 
-    system: the database's, by OpenTelemetry's name, for quotes differ. Ends with a token of kind
-    cut where what follows cannot be told for sure.
+    Kinds are word, name (in quotes), literal, mark (of a parameter), sign, and cut, which is the
+    last where what follows cannot be told for sure. system: the database's, by OpenTelemetry's
+    name, for quotes differ.
     """
     mysql = system in _MYSQL
     whole = len(statement) <= READ
     text = statement if whole else statement[:READ]
-    previous, position, end = "", 0, len(text)
+    kinds: list[str] = []
+    texts: list[str] = []
+    match, position, end = _TOKEN.match, 0, len(text)
     while position < end:
-        found = _TOKEN.match(text, position)
-        if found is None:  # pragma: no cover  # the last alternative takes anything
-            break
-        kind, piece, position = str(found.lastgroup), found.group(), found.end()
-        if kind == "tag":
-            kind = "dollar"
-        if kind == "space":
+        found = match(text, position)
+        if found is None:  # nothing but spaces
+            position = end
+            continue
+        kind, position = str(found.lastgroup), found.end()
+        piece = found[kind]
+        if kind == "word" or kind == "sign":  # noqa: PLR1714  # the path of most
+            kinds.append(kind)
+            texts.append(piece)
             continue
         if kind == "comment":
             # In PostgreSQL comments nest; in MySQL some run as code, and -- needs a space.
@@ -156,54 +154,54 @@ def tokens(statement: str, system: str) -> Iterator[Token]:
         if mysql and piece[0] == "#":
             position = text.find("\n", position)
             if position < 0:
-                return
+                position = end
             continue
         if kind in ("string", "double") and ("\\'" in piece or '\\"' in piece):
             break  # whether it ends there depends on a setting
-        if kind == "string":
-            if previous.lower() in ("q", "nq"):
+        if kind in ("string", "number"):
+            if kind == "string" and texts and texts[-1].lower() in ("q", "nq"):
                 break  # Oracle's own quotes, in which a quote may stand
-            token = Token("literal", "?")
+            kind, piece = "literal", "?"
         elif kind == "double":
             sure = system in _NAMES_IN_DOUBLE_QUOTES or (
                 not mysql
-                and (previous.upper() in _BEFORE_NAMES or text[position : position + 1] == ".")
+                and (
+                    (texts and texts[-1].upper() in _BEFORE_NAMES)
+                    or text[position : position + 1] == "."
+                )
             )
-            token = Token("name", piece) if sure else Token("literal", "?")
+            kind, piece = ("name", piece) if sure else ("literal", "?")
         elif kind == "back":
             if system in _NAMES_IN_DOUBLE_QUOTES:
                 break
-            token = Token("name", piece)
-        elif kind == "dollar":
+            kind = "name"
+        elif kind in ("dollar", "tag"):
             if system != "postgresql":
                 break
-            token = Token("literal", "?")
+            kind, piece = "literal", "?"
         elif kind == "mark":
             if piece[0] == "$" and text[position : position + 1] == "$":
                 break  # a quote of PostgreSQL's that never ends
-            token = Token("mark", "?")
-        elif kind == "number":
-            token = Token("literal", "?")
-        elif kind in ("word", "sign"):
-            token = Token(kind, piece)
+            piece = "?"
         elif piece == "[" and system in _BRACKETS:
             closing = text.find("]", position)
             if closing < 0:
                 break
-            token = Token("name", text[position - 1 : closing + 1])
-            position = closing + 1
+            kind, piece, position = "name", text[position - 1 : closing + 1], closing + 1
         elif piece in "'\"`" or text.startswith("/*", position - 1):
             break  # it never ends
-        elif piece.isprintable():
-            token = Token("sign", piece)
         else:
-            continue
-        previous = token.text
-        yield token
+            kind = "sign"
+            if not piece.isprintable():
+                continue
+        kinds.append(kind)
+        texts.append(piece)
     else:
         if whole:
-            return
-    yield Token("cut", CUT)
+            return kinds, texts
+    kinds.append("cut")
+    texts.append(CUT)
+    return kinds, texts
 
 
 def shape(statement: str, system: str) -> str:
@@ -218,7 +216,7 @@ def shape(statement: str, system: str) -> str:
         return called.summary
     words: list[str] = []
     length = 0
-    for kind, text in tokens(statement, system):
+    for kind, text in zip(*tokens(statement, system), strict=True):
         if length > SHAPE:
             words.append(CUT)
             break
@@ -251,55 +249,61 @@ def name(statement: str, system: str) -> Name:
     Its verbs with what each acts on, in their order: ``SELECT orders customers``. Names of common
     table expressions are left out, for they name nothing in the database.
     """
-    found = list(tokens(statement, system))
-    words = [token.text.upper() if token.kind == "word" else "" for token in found]
-    local = _local_names(found, words)
+    kinds, texts = tokens(statement, system)
+    words = [
+        text.upper() if kind == "word" else "" for kind, text in zip(kinds, texts, strict=True)
+    ]
+    local = _local_names(kinds, texts, words) if "AS" in words else set()
     summary: list[str] = []
     operation = ""
-    levels = [_Level()]
-    index, count = 0, len(found)
+    level = _Level()
+    levels = [level]
+    index, count = 0, len(kinds)
     while index < count:
-        level, word, kind = levels[-1], words[index], found[index].kind
-        if kind == "sign" and found[index].text in "();,":
-            sign = found[index].text
-            if sign == "(":
+        word, kind, text = words[index], kinds[index], texts[index]
+        if kind == "sign":
+            if text == "(":
                 level.wants = False
-                levels.append(_Level())
-            elif sign == ")" and len(levels) > 1:
-                levels.pop()
-            elif sign == ",":
+                level = _Level()
+                levels.append(level)
+            elif text == ")":
+                if len(levels) > 1:
+                    levels.pop()
+                    level = levels[-1]
+            elif text == ",":
                 level.wants = level.lists
-            elif sign == ";":
-                levels = [_Level()]
-        elif level.wants and kind in ("word", "name") and word not in _AFTER_TARGETS:
+            elif text == ";":
+                level = _Level()
+                levels = [level]
+        elif level.wants and kind in _NAMES and word not in _AFTER_TARGETS:
             if word not in _BEFORE_TARGETS or (level.verb == "REPLACE" and word != "INTO"):
-                target, index = _target(found, index)
+                target, index = _target(kinds, texts, index)
                 level.wants = False
                 if target.lower() not in local:
                     summary.append(target)
-        elif word in _VERBS and _begins(level, word, words[index - 1] if index else ""):
+        elif word in _VERBS and _begins(level.verb, word, len(levels), texts, index):
             level.begin(word)
             summary.append(word)
             if not operation and len(levels) == 1:
                 operation = word
             if word in _DEFINITIONS:
-                more, index = _defined(found, words, index)
+                more, index = _defined(kinds, texts, words, index)
                 summary += more
                 level.wants = level.lists = False
-            elif word in _CALLS and index + 1 < count and found[index + 1].kind in ("word", "name"):
-                target, index = _target(found, index + 1)
+            elif word in _CALLS and index + 1 < count and kinds[index + 1] in _NAMES:
+                target, index = _target(kinds, texts, index + 1)
                 summary.append(target)
-        else:
-            level.read(word, words[index - 1] if index else "")
+        elif word in _TOLD:
+            level.read(word, texts[index - 1].upper() if index else "")
         index += 1
     if not summary:
         return Name(OTHER, OTHER)
-    text = ""
+    told = ""
     for part in summary:
-        if len(text) + len(part) >= SUMMARY:
+        if len(told) + len(part) >= SUMMARY:
             break
-        text = f"{text} {part}" if text else part
-    return Name(text or OTHER, operation or next(part for part in summary if part in _VERBS))
+        told = f"{told} {part}" if told else part
+    return Name(told or OTHER, operation or next(part for part in summary if part in _VERBS))
 
 
 class _Level:
@@ -333,51 +337,58 @@ class _Level:
             self.wants = self.lists = False
 
 
-def _begins(level: _Level, word: str, before: str) -> bool:
-    """Whether a word is a verb here: UPDATE in FOR UPDATE is not."""
+def _begins(verb: str, word: str, depth: int, texts: list[str], index: int) -> bool:
+    """Whether a word is a verb here: UPDATE in FOR UPDATE is not, nor is a column called start.
+
+    verb: the one that this level has already, "" for none. depth: 1 outside of parentheses.
+    """
     if word == "SELECT":
         return True
-    if word in ("VALUES", "TABLE", "REPLACE", "SET", "DO", "END"):
-        return not level.verb and before not in ("AS", ".")
-    return not level.verb
+    before = texts[index - 1] if index else ";"
+    if verb:
+        return False
+    if depth == 1:
+        return before == ";" or (before == ")" and word in _CHANGES)
+    following = texts[index + 1] if index + 1 < len(texts) else ""
+    return before == "(" and (
+        word == "VALUES" or (word in _WITHIN_WITH and following not in ("(", ",", ")"))
+    )
 
 
-def _local_names(found: list[Token], words: list[str]) -> set[str]:
+def _local_names(kinds: list[str], texts: list[str], words: list[str]) -> set[str]:
     """Return the names of common table expressions: ``name AS (SELECT``."""
     local = set()
     for index, word in enumerate(words):
-        if word != "AS" or not index or found[index - 1].kind not in ("word", "name"):
+        if word != "AS" or not index or kinds[index - 1] not in _NAMES:
             continue
         after = index + 1
         while after < len(words) and words[after] in ("NOT", "MATERIALIZED"):
             after += 1
         following = words[after + 1] if after + 1 < len(words) else ""
-        if following in _WITHIN_WITH and found[after].text == "(":
-            local.add(_plain(found[index - 1]).lower())
+        if following in _WITHIN_WITH and texts[after] == "(":
+            local.add(_plain(kinds[index - 1], texts[index - 1]).lower())
     return local
 
 
-def _plain(token: Token) -> str:
+def _plain(kind: str, text: str) -> str:
     """Return a name without its quotes."""
-    return token.text[1:-1] if token.kind == "name" else token.text
+    return text[1:-1] if kind == "name" else text
 
 
-def _target(found: list[Token], index: int) -> tuple[str, int]:
+def _target(kinds: list[str], texts: list[str], index: int) -> tuple[str, int]:
     """Return the name with its qualifiers that begins at a token, and the index of its last."""
-    parts = [_plain(found[index])]
-    while (
-        index + 2 < len(found)
-        and found[index + 1].text == "."
-        and found[index + 2].kind in ("word", "name")
-    ):
-        parts.append(_plain(found[index + 2]))
+    name = _plain(kinds[index], texts[index])
+    while index + 2 < len(kinds) and texts[index + 1] == "." and kinds[index + 2] in _NAMES:
         index += 2
-    return ".".join(parts), index
+        name = f"{name}.{_plain(kinds[index], texts[index])}"
+    return name, index
 
 
-def _defined(found: list[Token], words: list[str], index: int) -> tuple[list[str], int]:
+def _defined(
+    kinds: list[str], texts: list[str], words: list[str], index: int
+) -> tuple[list[str], int]:
     """Return what a definition defines: the kind of object, and its name if it names no person."""
-    last = len(found) - 1
+    last = len(kinds) - 1
     kind = ""
     while index < last:
         index += 1
@@ -387,7 +398,7 @@ def _defined(found: list[Token], words: list[str], index: int) -> tuple[list[str
             break
     else:
         return ([kind] if kind else []), index
-    if found[index].kind in ("word", "name") and (kind in _NAMED_OBJECTS or not kind):
-        target, index = _target(found, index)
+    if kinds[index] in _NAMES and (kind in _NAMED_OBJECTS or not kind):
+        target, index = _target(kinds, texts, index)
         return [kind, target] if kind else [target], index
     return ([kind] if kind else []), index

@@ -5,9 +5,11 @@ import sqlite3
 import threading
 import time
 
+import psycopg
 import pytest
 from sqlalchemy import StaticPool, event, exc, text
 
+import caches
 import gnomon
 from databases import mariadb_server
 from gnomon.databases import asking, indexes, shapes
@@ -320,6 +322,37 @@ def test_a_plan_has_a_deadline(engine, pool, shape, postgresql):
             assert time.monotonic() - began < 20
     finally:
         postgresql.say("DROP TABLE held")
+
+
+def test_a_database_that_takes_us_and_says_nothing(
+    engine, pool, shape, postgresql, monkeypatch, until
+):
+    """Where no deadline of the database's helps, ours does, and one thread hangs at most."""
+    monkeypatch.setattr(asking, "DEADLINE", 0.5)
+    monkeypatch.setattr(asking, "RETRY", 0)
+    with caches.silent_server() as silent:
+        ports = [postgresql.port]
+
+        def connect():
+            return psycopg.connect(
+                host="127.0.0.1", port=ports[0], user="gnomon", dbname="gnomon", password="x"
+            )
+
+        watched = engine(postgresql.url("psycopg"), creator=connect)
+        gnomon.watch_engine(watched, name=pool, slow_seconds=0, explain=True)
+        with watched.connect() as connection:
+            ports[0] = silent
+            connection.exec_driver_sql("SELECT 1")
+            told = shape(pool, lambda each: each.why)
+            assert told.why == "the database did not answer in time"
+            for _ in range(5):
+                connection.exec_driver_sql("SELECT 1")
+            until(lambda: not asking.asker._wanted, 30)
+        hanging = [each for each in threading.enumerate() if each.name == "gnomon database"]
+        assert len(hanging) == 1
+    # The silent server has closed its door: what hung ends, and the next may ask again.
+    for each in hanging:
+        each.join(30)
 
 
 def test_plans_that_wait_are_bounded(engine, url, pool, until, monkeypatch):

@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -259,7 +260,8 @@ def test_files_of_processes_that_are_gone_are_kept_for_a_while(tmp_path, monkeyp
     kept.write({"queries": []}, 1)
     gone = tmp_path / "queries" / "4194999-1.json"
     gone.write_text('{"queries": [], "pid": 4194999}')
-    (tmp_path / "queries" / "broken-1.json").write_text("{")
+    for n, broken in enumerate(("{", "[]", "{}", '{"queries": [{"id": 1}]}', "\\xff")):
+        (tmp_path / "queries" / f"broken-{n}.json").write_text(broken)
     kept.write({"queries": []}, 1)
     assert sorted(page["pid"] for page in kept.read()) == sorted([os.getpid(), 4194999])
     os.utime(gone, (0, 0))
@@ -309,6 +311,33 @@ def test_streams_and_many_rows_at_once(engine, pool, observed):
         assert sum(len(part) for part in rows.partitions()) == 2500
     counted = observed("db_query_summary", "db_operation_name")
     assert counted["INSERT desk", "INSERT"] == 3  # a thousand rows each
+
+
+def test_what_is_told_of_a_query_is_what_is_read(sleepy, pool):
+    """The keys that files must have are those that are written."""
+    watched = sleepy()
+    gnomon.watch_engine(watched, name=pool, slow_seconds=0)
+    with watched.connect() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    (shape,) = shapes.of(pool)
+    assert shape.as_dict().keys() == kept.KEYS
+
+
+def test_what_is_unwatched_is_not_timed(engine, pool, observed):
+    """Nothing of ours stays on the dialect, or counts where others have put theirs around it."""
+    watched = engine()
+    gnomon.watch_engine(watched, name=pool)
+    assert "do_execute" in vars(watched.dialect)
+    gnomon.unwatch_engine(watched)
+    assert not [name for name in vars(watched.dialect) if name.startswith("do_")]
+
+    gnomon.watch_engine(watched, name=pool)
+    watched.dialect.do_execute = partial(watched.dialect.do_execute)
+    watched.pool.connect = partial(watched.pool.connect)
+    gnomon.unwatch_engine(watched)
+    with watched.connect() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    assert observed(*NAME) == {}
 
 
 def test_threads_that_are_slow_together(sleepy, pool, shown, together):
