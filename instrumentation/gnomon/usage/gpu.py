@@ -91,8 +91,9 @@ class Gpus:
                 # A question that waits already will be asked after this moment: it is ours too.
                 self._asked = self._answered + (2 if self._began else 1)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="gnomon gpu", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._work, name="gnomon gpu", daemon=True)
+                thread.start()
+                self._thread = thread
             self._news.notify_all()
             return self._asked
 
@@ -121,15 +122,20 @@ class Gpus:
                 question = self._answered + 1
                 self._began = perf_counter()
             try:
-                answer = self._read()
+                self._tell(self._answer())
             except Exception:
                 guard.failed("gpu")
-                answer = GpuReading(perf_counter())
-            self._tell(answer)
             with self._news:
                 self._answered = question
                 self._began = 0.0
                 self._news.notify_all()
+
+    def _answer(self) -> GpuReading:
+        try:
+            return self._read()
+        except Exception:
+            guard.failed("gpu")
+            return GpuReading(perf_counter())
 
     def _read(self) -> GpuReading:
         if self._driver.due():

@@ -48,9 +48,10 @@ class Sampler:
                 self._wake.notify()
             group.add(work)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="gnomon usage", daemon=True)
-                self._thread.start()
-        self.gpus.ask()
+                thread = threading.Thread(target=self._work, name="gnomon usage", daemon=True)
+                thread.start()
+                self._thread = thread
+        work.gpu_expected = bool(self.gpus.ask())
 
     def remove(self, work: Samples) -> None:
         """Look for it no longer."""

@@ -27,6 +27,8 @@ class Samples:
         self._sum = first.resident or 0
         self._count = 0 if first.resident is None else 1
         self._highest = first.resident
+        #: Whether there is a driver, of which an answer can be expected.
+        self.gpu_expected = False
         self._gpu: GpuReading | None = None
         self._gpu_closed = False
         self._gpu_memory_peak: int | None = None
@@ -112,8 +114,8 @@ class Samples:
 
     @property
     def gpu_absent(self) -> bool:
-        """Whether there is no GPU, as far as anyone has told."""
-        return self._gpu is None or self._gpu.absent
+        """Whether it is known that there is no GPU."""
+        return not self.gpu_expected if self._gpu is None else self._gpu.absent
 
     @property
     def vram(self) -> int | None:

@@ -186,6 +186,14 @@ def test_driver_that_hangs(nvml, machine, monkeypatch, until):
 
 
 @pytest.mark.usefixtures("machine")
+def test_driver_that_never_answered(nvml, monkeypatch):
+    """That there is no GPU was not said: nobody is told a zero."""
+    monkeypatch.setattr(gpu, "DEADLINE", 0.1)
+    nvml.hang = threading.Event()
+    assert measured(gpu_absent=0) == (None, None, None)
+
+
+@pytest.mark.usefixtures("machine")
 def test_an_event_loop_goes_on_meanwhile(nvml, monkeypatch):
     """While one waits for a driver that hangs, others have their turns."""
     assert measured()[2] == 57
