@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily
 
-from gnomon import guard
+from gnomon import guard, late
 from gnomon.families import AnyFamily, Distribution, Histograms, collect
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ async def _look() -> None:
         asked = perf_counter()
         await asyncio.sleep(INTERVAL)
         child.observe(max(0.0, perf_counter() - asked - INTERVAL))
+        late.look()
 
 
 def gather() -> Iterator[Metric]:

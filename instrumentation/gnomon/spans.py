@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from gnomon import guard
 from gnomon.families import AnyFamily, Counters
+from gnomon.redaction import clean
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -127,7 +128,7 @@ class SpanQueue(SpanProcessor):
             self._exporting = True
             taken: list[ReadableSpan] = []
             while self._queue and len(taken) < self._batch:
-                taken.append(self._queue.popleft())
+                taken.append(clean(self._queue.popleft()))
             try:
                 done = self._exporter.export(taken) is SpanExportResult.SUCCESS
             except Exception:

@@ -11,7 +11,7 @@ import sys
 import threading
 from importlib import import_module
 
-from gnomon import guard
+from gnomon import guard, late
 from gnomon.errors import error_type
 from gnomon.families import AnyFamily, Histograms
 from gnomon.outgoing import attempts
@@ -72,7 +72,8 @@ def is_telemetry() -> bool:
 
 
 def install() -> None:
-    """Measure the client libraries that have been imported; may be called again and again."""
+    """Measure the client libraries that have been imported, and those that are imported later."""
+    late.watch("outgoing", install)
     for module in LIBRARIES:
         if module in sys.modules:
             try:
@@ -83,6 +84,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Leave the client libraries as they were."""
+    late.unwatch("outgoing")
     for name in LIBRARIES:
         module = sys.modules.get(f"gnomon.outgoing.{name}_")
         if module is not None:
