@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import sys
 from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Most scrapes at a time; Prometheus makes one.
 LIMIT = 8
+
+#: Below the page's path: slow queries by shape, as JSON, for ``gnomon queries``.
+QUERIES = "/queries"
 
 #: What is answered to whoever may not read the page.
 REFUSALS = {
@@ -51,8 +56,9 @@ class Endpoint:
     def __init__(
         self, path: str, token: str | None, gather: Callable[[], Iterable[Metric]]
     ) -> None:
+        self.path = path
         #: All paths that are answered.
-        self.paths = frozenset({path})
+        self.paths = frozenset({path, path + QUERIES})
         self._token = token
         self._gather = gather
         self._running = 0
@@ -79,7 +85,12 @@ class Endpoint:
             return
         self._running += 1
         try:
-            body, media_type, encoding = await self._rendered(headers)
+            if scope["path"].endswith(self.path + QUERIES):
+                body, media_type, encoding = await _off_the_loop(queries)
+            else:
+                body, media_type, encoding = await _off_the_loop(
+                    lambda: rendered(self._gather, headers)
+                )
         except Exception:
             guard.failed("page of metrics")
             await _answer(send, 500, b"A collector failed; the application's log has more.\n")
@@ -89,16 +100,16 @@ class Endpoint:
         extra = [(b"content-encoding", encoding)] if encoding else []
         await _answer(send, 200, body, *extra, media_type=media_type)
 
-    async def _rendered(self, headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes, bytes]:
-        # Not of prometheus-client's needs, but every ASGI framework that is measured brings it.
-        from anyio import CapacityLimiter, to_thread  # noqa: PLC0415
 
-        def render() -> tuple[bytes, bytes, bytes]:
-            return rendered(self._gather, headers)
+async def _off_the_loop(
+    render: Callable[[], tuple[bytes, bytes, bytes]],
+) -> tuple[bytes, bytes, bytes]:
+    # Not of prometheus-client's needs, but every ASGI framework that is measured brings it.
+    from anyio import CapacityLimiter, to_thread  # noqa: PLC0415
 
-        # A limiter of its own: the page must be there when the application's threads are all
-        # taken, for that is when it is needed.
-        return await to_thread.run_sync(render, limiter=CapacityLimiter(1), abandon_on_cancel=True)
+    # A limiter of its own: the page must be there when the application's threads are all taken,
+    # for that is when it is needed.
+    return await to_thread.run_sync(render, limiter=CapacityLimiter(1), abandon_on_cancel=True)
 
 
 def rendered(
@@ -115,6 +126,16 @@ def rendered(
     if zipped:
         return gzip.compress(body, 1), media_type.encode(), b"gzip"
     return body, media_type.encode(), b""
+
+
+def queries() -> tuple[bytes, bytes, bytes]:
+    """Return the slow queries of this run's workers, like ``rendered``; none without databases."""
+    from gnomon.databases import kept  # noqa: PLC0415  # few applications' pages have queries
+
+    shapes = sys.modules.get("gnomon.databases.shapes")
+    own = shapes.page() if shapes is not None else {"queries": [], "unused_indexes": []}
+    told = kept.merged(kept.of_this_run(own))
+    return json.dumps(told).encode(), b"application/json", b""
 
 
 async def _answer(
