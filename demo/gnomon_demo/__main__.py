@@ -8,6 +8,8 @@ from gnomon_demo.settings import HOST, settings
 
 # One thread of linear algebra: more would only wait for each other over arrays as small as ours.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# The C library would give each thread a heap of its own, and each heap would keep its peak.
+os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
 _USAGE = "usage: python -m gnomon_demo desk|exchange|load"
 

@@ -23,7 +23,7 @@ GAP_S, SHORTEST_S = 0.2, 0.1
 
 _BANDS = 26
 _SILENCE_DB = -100.0
-_BLOCK = 2048
+_BLOCK = 512
 
 Matrix = NDArray[np.float32]
 
