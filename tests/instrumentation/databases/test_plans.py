@@ -7,6 +7,7 @@ import time
 
 import psycopg
 import pytest
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sqlalchemy import StaticPool, event, exc, text
 
 import caches
@@ -185,6 +186,25 @@ def test_what_we_ask_is_not_the_applications(engine, url, pool, shape, shown):
     assert [each.count for each in shapes.shapes.of(pool)] == [1]
     for what in ("wait", "use", "create"):
         assert shown(f"db_client_connection_{what}_time_seconds_count") == 1
+
+
+def test_what_we_ask_has_no_spans(engine, url, pool, shape, monkeypatch):
+    """Instrumentations of drivers and of SQLAlchemy keep quiet where we ask."""
+    enabled = []
+    real = indexes.missing
+
+    def seen(*args):
+        enabled.append(is_instrumentation_enabled())
+        return real(*args)
+
+    monkeypatch.setattr(indexes, "missing", seen)
+    watched = engine(url)
+    gnomon.watch_engine(watched, name=pool, slow_seconds=0, explain=True)
+    with watched.connect() as connection:
+        find(connection)
+    shape(pool, lambda each: each.plan is not None)
+    assert enabled == [False]
+    assert is_instrumentation_enabled()
 
 
 def test_the_applications_own_listeners_open_our_connections(engine, tmp_path, pool, shape):
