@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 
@@ -20,9 +21,10 @@ from gnomon.settings import has_endpoint
 from gnomon.spans import SpanQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExportResult
 
     from gnomon.settings import Settings
 
@@ -167,8 +169,30 @@ def _exporter(environ: Mapping[str, str]) -> SpanExporter:
         raise ValueError(
             f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol!r} is neither http/protobuf nor grpc"
         )
+    if protocol == "grpc":
+        return EachProcess(module.OTLPSpanExporter)
     exporter: SpanExporter = module.OTLPSpanExporter()
     return exporter
+
+
+class EachProcess(SpanExporter):
+    """An exporter that each process makes for itself: gRPC's channels do not survive a fork."""
+
+    def __init__(self, make: Callable[[], SpanExporter]) -> None:
+        self._make = make
+        self._pid = 0
+        self._exporter: SpanExporter | None = None
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export, by an exporter that was made in this process."""
+        if self._exporter is None or self._pid != os.getpid():
+            self._exporter, self._pid = self._make(), os.getpid()
+        return self._exporter.export(spans)
+
+    def shutdown(self) -> None:
+        """Shut down what was made in this process."""
+        if self._exporter is not None and self._pid == os.getpid():
+            self._exporter.shutdown()
 
 
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:
