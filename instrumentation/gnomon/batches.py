@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
+import os
 from collections.abc import Awaitable, Callable, Iterable, Sized
 from dataclasses import dataclass
 from time import perf_counter
@@ -40,6 +41,8 @@ _in_flight = Gauges(
     "gnomon_batch_in_flight", "Items of batches that are being worked on.", ("batch",), CAP
 )
 subjects.add(_items, _duration, _in_flight)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_flight.zero)
 
 
 @dataclass(frozen=True, slots=True)

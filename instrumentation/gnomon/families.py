@@ -217,6 +217,15 @@ class Gauges(Family[Level]):
     def _new(self) -> Level:
         return Level(self.lock)
 
+    def zero(self) -> None:
+        """Set all series to 0, in a forked child: what is under way is under way in the parent."""
+        for level in self._children.values():
+            level.value = 0
+
+    def clear(self) -> None:
+        """Forget all series, in a forked child. Children that somebody keeps are seen no more."""
+        self._children.clear()
+
 
 class Histograms(Family[Distribution]):
     """A histogram family. bounds: the buckets' upper bounds, ascending, without infinity."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import threading
 import time
 from contextvars import ContextVar
@@ -76,6 +77,19 @@ at_end: list[Callable[[], None]] = []
 _current: ContextVar[Run | None] = ContextVar("gnomon job", default=None)
 _shares_lock = threading.Lock()
 _shares: dict[str, dict[int, float]] = {}
+
+
+def _forked() -> None:
+    """Begin anew in a child: what is under way is so in the parent. Takes no lock of families."""
+    global _shares_lock  # noqa: PLW0603  # another thread may have held it at the fork
+    _shares_lock = threading.Lock()
+    _shares.clear()
+    _active.zero()
+    _progress.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class Run:

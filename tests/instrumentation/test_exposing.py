@@ -318,6 +318,40 @@ def test_forks_and_scrapes_at_the_same_time_stop_nobody(tmp_path):
     assert "telemetry failed" not in errors
 
 
+def test_what_is_under_way_in_the_parent_is_so_there_alone(tmp_path):
+    """A job that forks is one job, and its progress is told once."""
+    text, _ = program(
+        tmp_path,
+        """
+        import queue
+
+        items = gnomon.watch_queue(queue.Queue(), "items")
+        items.put(1)
+        with gnomon.job("forking") as run, gnomon.take(items):
+            run.progress(0.25)
+            reader, writer = os.pipe()
+            if not os.fork():
+                os.close(writer)
+                work(1)
+                os.read(reader, 1)
+                os._exit(0)
+            os.close(reader)
+            until = time.monotonic() + 60
+            text = ""
+            while 'job_name="in a child",outcome="success"} 1.0' not in text:
+                assert time.monotonic() < until
+                text = scrape()
+            print(text)
+            os.close(writer)
+            os.wait()
+        """,
+    )
+    assert value(text, 'gnomon_job_active{job_name="forking"}') == 1
+    assert value(text, 'gnomon_job_progress_ratio{job_name="forking"}') == 0.25
+    assert value(text, 'gnomon_queue_in_flight{queue="items"}') == 1
+    assert value(text, "gnomon_workers") == 2
+
+
 def test_a_child_does_not_keep_the_port(tmp_path):
     """When the parent has gone the port is free, whoever lives on."""
     text, _ = program(

@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import gnomon
+import otlp
 import servers
 from caches import redis_server
 
@@ -149,7 +150,7 @@ def submitter():
         yield trace.format_trace_id(span.get_span_context().trace_id)
 
 
-def running(tmp_path, broker, words, **programs):
+def running(tmp_path, broker, words, environment=(), **programs):
     """Return a worker for a ``with`` block, and its page."""
     for name, text in programs.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
@@ -160,6 +161,7 @@ def running(tmp_path, broker, words, **programs):
         "TEST_BROKER": broker,
         "TEST_PORT": str(port),
         "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        **dict(environment),
     }
     server = servers.Server(
         [sys.executable, "-m", *words], log=tmp_path / "worker.log", env=env, cwd=tmp_path
@@ -202,9 +204,19 @@ def test_tasks_of_celery(options, tmp_path, broker, submitter):
 
 
 @pytest.mark.timeout(300)
-def test_jobs_of_rq(tmp_path, broker, submitter):
-    """Each job has a process of its own that ends without a word, and is counted all the same."""
-    server, page = running(tmp_path, broker, ("worker",), jobs=JOBS, worker=WORKER)
+def test_jobs_of_rq(tmp_path, broker, submitter, until):
+    """Each job has a process of its own that ends without a word; counts and spans come through."""
+    with otlp.http_receiver() as received:
+        _jobs_of_rq(tmp_path, broker, submitter, received)
+        until(lambda: submitter in received.traces(), PATIENCE)
+        (told,) = received.traces()[submitter]
+        assert (told.service, told.span.name) == ("jobs", "job done")
+        assert otlp.attributes(told.span)["gnomon.job.outcome"] == "success"
+
+
+def _jobs_of_rq(tmp_path, broker, submitter, received):
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": received.address}
+    server, page = running(tmp_path, broker, ("worker",), environment, jobs=JOBS, worker=WORKER)
     queue = rq.Queue("high", connection=redis.Redis.from_url(broker))
     for _ in range(5):
         queue.enqueue("jobs.done")

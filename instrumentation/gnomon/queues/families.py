@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,8 @@ from gnomon.families import Counters, Histograms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from gnomon.queues.work import Work
 
 #: Most combinations of labels of one family.
 CAP = 2000
@@ -68,6 +71,10 @@ class Watched(Protocol):
     """A queue that is watched."""
 
     name: str
+
+    @property
+    def work(self) -> Work:
+        """Return who works on its items."""
 
     def depths(self) -> Mapping[str, int]:
         """Return how many items are in it, by priority; nothing if that cannot be known."""
@@ -149,5 +156,12 @@ class _Sums:
         return self._metric
 
 
+def _forked() -> None:
+    for queue in list(_watched):
+        queue.work.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 subjects.add(submitted, completed, failed, retried, dead, wait, run)
 subjects.look("queues", gather)

@@ -30,7 +30,7 @@ class Work:
         #: could wait for that lock, where a log handler puts records into this very queue.
         self.fault: Exception | None = None
         self._tell: Callable[[Any], object] | None = priority
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a destructor may take as well
         self._taken = 0
         self._waiting = 0
         self._ever_taken = False
@@ -93,6 +93,11 @@ class Work:
             families.retried.child(self.name, worker).inc()
         if outcome == "dead":
             families.dead.child(self.name).inc()
+
+    def forked(self) -> None:
+        """Begin anew in a child: whoever works on items does so in the parent."""
+        self._lock = threading.RLock()
+        self._taken = self._waiting = 0
 
     def in_flight(self) -> int | None:
         """Return how many items were taken by ``take`` and are not done."""
