@@ -460,7 +460,7 @@ def test_a_loop_that_ended_in_the_middle_leaves_no_trap(name):
 
 def test_threads_count_exactly(name, figures, figure):
     """Whatever their interleaving, each lookup is a hit or a miss, and each load stays or goes."""
-    workers, lookups, keys, size = 6, 3000, 40, 16
+    workers, lookups, keys, size = 6, 1500, 40, 16
 
     @gnomon.cached(name, maxsize=size, ttl=3600)
     def load(x):
