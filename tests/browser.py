@@ -23,6 +23,10 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable
 PATIENCE = 60.0
 
 
+class CommandError(Exception):
+    """The browser could not do it: at that moment, perhaps, because it was leaving the page."""
+
+
 class Tab:
     """A tab: commands of the protocol, and the page's own JavaScript."""
 
@@ -38,7 +42,8 @@ class Tab:
         while True:
             message = json.loads(self._connection.recv(PATIENCE))
             if message.get("id") == number:
-                assert "error" not in message, message
+                if "error" in message:
+                    raise CommandError(f"{method}: {message['error']}")
                 return message["result"]
 
     def run(self, script: str) -> Any:
@@ -57,9 +62,15 @@ class Tab:
     def until(self, condition: str) -> None:
         """Wait until a condition in JavaScript holds."""
         end = time.monotonic() + PATIENCE
-        while not self.run(condition):
+        while not self._holds(condition):
             assert time.monotonic() < end, condition
             time.sleep(0.02)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(condition))
+        except CommandError:
+            return False
 
     def click(self, x: int, y: int) -> None:
         """Click as a user does."""

@@ -460,3 +460,42 @@ def test_a_page_of_another_site_is_not_believed(tmp_path, site, serve, seen, unt
         until(lambda: seen.now().get((REJECTED, "content_type"), 0), 60)
         tab.open("about:blank")
     assert vital(seen, "ttfb", route) == (None, None)
+
+
+@pytest.mark.timeout(300)
+def test_a_page_that_comes_back_from_the_browsers_cache_is_another_view(
+    tmp_path, site, seen, until
+):
+    """It was drawn anew, and asked no server: it has no time to the first byte."""
+    url, route = site
+    other = url.replace("/7", "/8")
+    with chromium(tmp_path) as tab:
+        tab.open(url)
+        tab.run(
+            "window.marked = true; addEventListener('pageshow', e => window.back = e.persisted)"
+        )
+        tab.open(other)
+        until(lambda: vital(seen, "ttfb", route)[1] == 1, 60)
+        tab.run("setTimeout(() => history.back(), 0); 1")
+        tab.until("window.marked === true")
+        if not tab.run("window.back"):
+            pytest.skip("this Chromium keeps no pages")
+        frame = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
+        tab.run(frame)
+        tab.run(frame)
+        tab.open("about:blank")
+        until(lambda: (vital(seen, "fcp", route)[1] or 0) >= 3, 60)
+    assert vital(seen, "fcp", route)[1] == 3
+    assert vital(seen, "ttfb", route)[1] == 2
+
+
+def test_an_instrumented_application_stays_what_it_is(ask, registry, value):
+    """Reports are requests with their own route, and its schema does not name them."""
+    app = application()
+    gnomon.instrument(app, registry=registry)
+    assert report(ask, app) == 204
+    assert "/gnomon" not in ask(app, ("GET", "/openapi.json")).text
+    labels = {"http_request_method": "POST", "http_route": "/gnomon/vitals"}
+    labels |= {"http_response_status_code": "204", "error_type": ""}
+    assert value("http_server_request_duration_seconds_count", **labels) == 1
+    gnomon.uninstrument(app)
