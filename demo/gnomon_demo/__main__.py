@@ -1,4 +1,4 @@
-"""`python -m gnomon_demo desk|exchange|load`: one of the demo's processes."""
+"""`python -m gnomon_demo desk|exchange|load|worker`: one of the demo's processes."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # The C library would give each thread a heap of its own, and each heap would keep its peak.
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
-_USAGE = "usage: python -m gnomon_demo desk|exchange|load"
+_USAGE = "usage: python -m gnomon_demo desk|exchange|load|worker"
 
 
 def main(words: list[str]) -> None:
@@ -31,6 +31,10 @@ def main(words: list[str]) -> None:
             command = [sys.executable, "-m", "locust", "--locustfile", script, "--headless"]
             quiet = ["--only-summary", "--host", chosen.desk]
             os.execv(sys.executable, [*command, *quiet])  # noqa: S606  # takes this one's place
+        case ["worker"]:
+            from gnomon_demo import tasks  # noqa: PLC0415
+
+            tasks.work()
         case _:
             sys.exit(_USAGE)
 

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,9 @@ async def _opened(chosen: Settings) -> Desk:
     catalogue = Catalogue(database)
     market = Market(exchange, database, _redis(chosen.redis))
     running = Faults(chosen.faults)
-    transcriptions = Transcriptions(database, chosen.transcripts, chosen.uploads, running)
+    transcriptions = Transcriptions(
+        database, chosen.transcripts, chosen.uploads, running, elsewhere=_celery(chosen.celery)
+    )
     running.effects = effects.effects(database, catalogue, market, transcriptions)
     return Desk(
         settings=chosen,
@@ -81,6 +83,15 @@ def _redis(url: str | None) -> Any:
     from redis.asyncio import Redis  # noqa: PLC0415  # needed by those who have one
 
     return Redis.from_url(url, socket_timeout=0.5, socket_connect_timeout=0.5)
+
+
+def _celery(url: str | None) -> Callable[[str, int], Awaitable[None]] | None:
+    """Return what submits to Celery, None where no broker is given."""
+    if url is None:
+        return None
+    from gnomon_demo.tasks import submit  # noqa: PLC0415  # needed by those who have one
+
+    return submit
 
 
 def _end_with_parent() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import random
-from collections.abc import Callable, Container
+from collections.abc import Awaitable, Callable, Container
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,16 +50,24 @@ class Transcriptions:
     """Transcribes recordings, at once or by queue.
 
     folder: where ``{id}.txt`` and ``{id}.performance.json`` go. uploads: where recordings wait.
-    faults: what goes wrong on purpose.
+    faults: what goes wrong on purpose. elsewhere: queues a recording, with its priority's rank,
+    where others take it; None for the queue of this process.
     """
 
     def __init__(
-        self, database: Database, folder: Path, uploads: Path, faults: Container[str]
+        self,
+        database: Database,
+        folder: Path,
+        uploads: Path,
+        faults: Container[str],
+        *,
+        elsewhere: Callable[[str, int], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._folder = folder
         self._uploads = uploads
         self._faults = faults
+        self._elsewhere = elsewhere
         self._numbers = itertools.count()
         self._later: set[asyncio.Task[None]] = set()
         # Around a function, and not in a block, measure knows the work's own CPU time everywhere.
@@ -94,7 +102,7 @@ class Transcriptions:
             session.add_all(rows)
             await session.commit()
         for row in rows:
-            self._enqueue(row)
+            await self._enqueue(row)
         return batch
 
     async def states(self, batch: str) -> dict[str, int]:
@@ -113,37 +121,44 @@ class Transcriptions:
                 row.worker, row.state = os.getpid(), "queued"
             await session.commit()
         for row in left:
-            self._enqueue(row)
+            await self._enqueue(row)
 
     async def work(self, worker: str) -> None:
         """Take recordings from the queue, one after another, until cancelled."""
         while True:
             async with gnomon.take(self._queue, worker=worker) as taken:
                 job = taken.item
-                if "backlog" in self._faults:
-                    await asyncio.sleep(BACKLOG_S)
                 try:
-                    await self._one(job)
+                    await self.one(job.recording, job.tries)
                 except NotAudio as error:  # another try would hear no more
                     taken.gave_up()
-                    await self._mark(job, state="failed", error=str(error))
+                    await self.give_up(job.recording, str(error))
                 except Exception as error:  # noqa: BLE001  # whatever it is, the worker goes on
                     if job.tries + 1 < TRIES:
                         taken.retried()
                         self._again(job)
                     else:
                         taken.gave_up()
-                        await self._mark(job, state="failed", error=repr(error)[:300])
+                        await self.give_up(job.recording, repr(error))
 
-    async def _one(self, job: _Job) -> None:
-        await self._change(job.recording, state="running", tries=job.tries + 1)
+    async def one(self, recording: str, tries: int) -> None:
+        """Transcribe a recording that was queued. tries: how many there were before this one."""
+        if "backlog" in self._faults:
+            await asyncio.sleep(BACKLOG_S)
+        await self._change(recording, state="running", tries=tries + 1)
         if "errors" in self._faults and random.random() < 0.5:
             raise RuntimeError("the fault `errors` is under way")
-        data = await asyncio.to_thread(self._upload(job.recording).read_bytes)
-        found = await self._transcribe(job.recording, data)
+        data = await asyncio.to_thread(self._upload(recording).read_bytes)
+        found = await self._transcribe(recording, data)
         segments = len(found["segments"])
-        await self._change(job.recording, state="done", seconds=found["seconds"], segments=segments)
-        self._upload(job.recording).unlink(missing_ok=True)
+        await self._change(recording, state="done", seconds=found["seconds"], segments=segments)
+        self._upload(recording).unlink(missing_ok=True)
+
+    async def give_up(self, recording: str, why: str) -> None:
+        """Write down that a recording has failed for good, if the database lets us."""
+        self._upload(recording).unlink(missing_ok=True)
+        with suppress(Exception):
+            await self._change(recording, state="failed", error=why[:300])
 
     async def _transcribe(self, number: str, data: bytes) -> dict[str, Any]:
         """Transcribe a recording, and say what that took; both are left in the folder as well."""
@@ -151,8 +166,11 @@ class Transcriptions:
         await asyncio.to_thread((self._folder / f"{number}.txt").write_text, transcript.text)
         return {**transcript.as_dict(), "performance": usage.as_dict()}
 
-    def _enqueue(self, row: Recording) -> None:
+    async def _enqueue(self, row: Recording) -> None:
         rank = PRIORITIES.index(row.priority)
+        if self._elsewhere is not None:
+            await self._elsewhere(row.id, rank)
+            return
         self._queue.put_nowait(_Job(rank, next(self._numbers), row.id))
 
     def _again(self, job: _Job) -> None:
@@ -165,12 +183,6 @@ class Transcriptions:
         task = asyncio.create_task(put())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
-
-    async def _mark(self, job: _Job, **values: Any) -> None:
-        """Write down that a recording is given up, if the database lets us."""
-        self._upload(job.recording).unlink(missing_ok=True)
-        with suppress(Exception):
-            await self._change(job.recording, **values)
 
     async def _change(self, number: str, **values: Any) -> None:
         async with self._database.session() as session:

@@ -31,7 +31,8 @@ async def follow(desk: Desk) -> None:
         # The kernel lets go of it when its worker ends, however that ends: then another takes it.
         while not _locked(lock.fileno()):  # noqa: ASYNC110  # no event tells
             await asyncio.sleep(LEADER_S)
-        await desk.transcriptions.recover(runs)
+        if desk.settings.celery is None:  # which itself gives to others what a dead worker had
+            await desk.transcriptions.recover(runs)
         async with asyncio.TaskGroup() as group:
             group.create_task(_every(PRICES_S, desk, refresh_prices))
             group.create_task(_every(TIDY_S, desk, tidy))

@@ -14,15 +14,18 @@ class Settings:
 
     data: the folder of the database, of transcripts and of faults under way. database: an address
     for SQLAlchemy's asynchronous engine. redis: the caches' second tier, None without one.
+    celery: the broker of the queue, None for a queue in each worker's own memory.
     day_s: how many seconds a day of the load takes.
     """
 
     port: int
     exchange_port: int
+    worker_port: int
     workers: int
     data: Path
     database: str
     redis: str | None
+    celery: str | None
     day_s: float
 
     @property
@@ -65,9 +68,11 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         port=int(environ.get("GNOMON_DEMO_PORT") or 8000),
         exchange_port=int(environ.get("GNOMON_EXCHANGE_PORT") or 8001),
+        worker_port=int(environ.get("GNOMON_DEMO_WORKER_PORT") or 8002),
         workers=int(environ.get("GNOMON_DEMO_WORKERS") or 2),
         data=data,
         database=environ.get("GNOMON_DEMO_DATABASE") or f"sqlite+aiosqlite:///{data}/desk.db",
         redis=environ.get("GNOMON_DEMO_REDIS") or None,
+        celery=environ.get("GNOMON_DEMO_CELERY") or None,
         day_s=float(environ.get("GNOMON_DEMO_DAY_SECONDS") or 86400),
     )

@@ -1,6 +1,11 @@
 """The desk with what it can use besides itself: Redis, PostgreSQL, a collector of spans."""
 
+import os
+import signal
+import sys
+
 import caches
+import servers
 from gnomon_demo.symbols import SYMBOLS
 from gnomon_demo.tones import tone
 
@@ -41,3 +46,26 @@ def test_postgresql_serves_as_well_as_sqlite(another, postgresql, eventually):
         assert desk.metric(counted, db_system_name="postgresql") > 0
     finally:
         postgresql.say("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+
+
+def test_celery_s_workers_take_the_queue_over(another, tmp_path, eventually):
+    """By priority, with retries, and with the same transcripts and numbers; a dead end says why."""
+    with caches.redis_server(tmp_path) as (port, _):
+        celery = {"GNOMON_DEMO_CELERY": f"redis://127.0.0.1:{port}/0"}
+        desk = another(**celery)
+        waiting = desk.send(("one.wav", tone(1)), ("bad.wav", b"nothing"), priority="low")
+        assert desk.get(f"/transcribe/batches/{waiting}").json()["summary"]["done"] == 0
+        own = {"GNOMON_DEMO_WORKER_PORT": str(servers.free_port())}
+        words = [sys.executable, "-m", "gnomon_demo", "worker"]
+        page = f"http://127.0.0.1:{own['GNOMON_DEMO_WORKER_PORT']}/metrics"
+        environ = {**desk.environ, **own}
+        with servers.Server(words, ready=page, log=tmp_path / "worker", env=environ) as worker:
+            found = {file["name"]: file for file in desk.done(waiting)["files"]}
+            assert found["one.wav"]["state"] == "done"
+            assert found["one.wav"]["performance"]["own"]["cpu_seconds"] > 0
+            assert found["bad.wav"]["state"] == "failed"
+            assert "not a WAV file" in found["bad.wav"]["error"]
+            counted = 'gnomon_job_runs_total{job_name="transcribe",outcome="success"} 1.0'
+            eventually(lambda: counted in servers.fetch(page).decode())
+            os.kill(worker.process.pid, signal.SIGTERM)
+            worker.process.wait(30)

@@ -1,0 +1,74 @@
+"""The queue on Celery, for desks that have a Redis: GNOMON_DEMO_CELERY=redis://127.0.0.1:6379/0.
+
+The desk then only submits; `python -m gnomon_demo worker` transcribes, on as many machines as share
+the data folder and the database.
+"""
+
+import asyncio
+from functools import cache, partial
+
+from celery import Celery, Task  # type: ignore[import-untyped]  # it ships no types
+
+import gnomon
+from gnomon_demo.audio import NotAudio
+from gnomon_demo.database import Database
+from gnomon_demo.faults import Faults
+from gnomon_demo.queueing import PAUSE_S, TRIES, WORKERS, Transcriptions
+from gnomon_demo.settings import HOST, settings
+
+app = Celery("desk", broker=settings().celery, set_as_current=False)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    # Redis has no priorities of its own: a list for each, 0 first.
+    broker_transport_options={"queue_order_strategy": "priority", "priority_steps": [0, 1, 2]},
+    task_acks_late=True,
+    task_default_queue="transcriptions",
+    task_ignore_result=True,
+    task_send_sent_event=True,
+    worker_prefetch_multiplier=1,
+    worker_send_task_events=True,
+)
+
+
+async def submit(recording: str, rank: int) -> None:
+    """Queue a recording. Raises kombu's OperationalError where Redis cannot be reached."""
+    send = partial(transcribe.apply_async, (recording,), priority=rank, retry=False)
+    await asyncio.to_thread(send)
+
+
+@app.task(bind=True, name="transcribe", max_retries=TRIES - 1)  # type: ignore[untyped-decorator]
+@gnomon.job("transcribe")
+def transcribe(task: Task, recording: str) -> None:
+    """Transcribe a recording; another try follows where that may help."""
+    loop, transcriptions, faults = _here()
+    loop.run_until_complete(faults.look())
+    tries = task.request.retries
+    try:
+        loop.run_until_complete(transcriptions.one(recording, tries))
+    except NotAudio as error:
+        loop.run_until_complete(transcriptions.give_up(recording, str(error)))
+        raise
+    except Exception as error:
+        if tries + 1 == TRIES:
+            loop.run_until_complete(transcriptions.give_up(recording, repr(error)))
+            raise
+        raise task.retry(exc=error, countdown=PAUSE_S * 2**tries) from error
+
+
+@cache
+def _here() -> tuple[asyncio.AbstractEventLoop, Transcriptions, Faults]:
+    """Return what each of Celery's processes makes once for itself."""
+    chosen = settings()
+    faults = Faults(chosen.faults)
+    transcriptions = Transcriptions(
+        Database(chosen.database), chosen.transcripts, chosen.uploads, faults
+    )
+    return asyncio.new_event_loop(), transcriptions, faults
+
+
+def work() -> None:
+    """Run Celery's worker until it is stopped; its metrics are on a page of their own."""
+    chosen = settings()
+    chosen.prepare()
+    with gnomon.expose(service="desk-worker", address=HOST, port=chosen.worker_port):
+        app.worker_main(["worker", "--concurrency", str(WORKERS), "--loglevel", "WARNING"])
