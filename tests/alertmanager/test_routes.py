@@ -40,6 +40,29 @@ def _expected(labels, team=""):
     return f"info{team}" if severity == "info" else f"warning{team}"
 
 
+def test_a_teams_services_are_its_own_and_what_nobody_owns_is_the_default_teams(program, house):
+    """A label `team` counts most; then a service that a team names; then `team` of the settings."""
+    house.settings(
+        "team: platform\n"
+        "teams:\n"
+        "  platform: {webhook: {url: http://127.0.0.1:1/}}\n"
+        "  data: {services: [prices, 'a b', 'c \"d\"'], webhook: {url: http://127.0.0.1:2/}}\n"
+    )
+    config = house.render()
+    _amtool([*program("amtool"), "check-config", str(config)])
+    for severity in ("critical", "warning", "info"):
+        labels = {"alertname": "Some", "severity": severity, "component": "http"}
+        for extra, team in (
+            ({"service": "prices"}, "/data"),
+            ({"service": "a b"}, "/data"),
+            ({"service": "prices", "team": "platform"}, "/platform"),
+            ({"service": "prices", "team": "another"}, ""),
+            ({"service": "shop"}, "/platform"),
+            ({}, "/platform"),
+        ):
+            _goes_to(program, config, _expected(labels, team=team), **labels, **extra)
+
+
 @pytest.fixture
 def everything(house, mails, hooks):
     """A configuration with every channel on, and a team that has receivers of its own."""

@@ -247,3 +247,16 @@ def test_a_setting_cannot_break_a_template(house):
     )
     assert '"a \\"b\\" \\\\ `c` ü"' in texts
     house.start(house.render(team=team))
+
+
+def test_whose_an_alert_is_is_known_by_its_service_too(house, mails):
+    """The team's name stands in the message, though no label says it."""
+    mail = "email: {to: [a@example.org], from: b@example.org, tls: no}"
+    house.settings(f"{mail}\nteam: platform\nteams:\n  a.b: {{services: [prices]}}\n")
+    alertmanager = house.start(house.render(QUICK, email_server=mails.address))
+    others = {"alertname": "Other", "severity": "critical", "service": "shop"}
+    alertmanager.post({**LABELS, "service": "prices"}, others)
+    until(lambda: len(mails.mails) == 2)
+    found = {str(mail["Subject"]): _page(mail).text for mail in mails.mails}
+    assert "team a.b " in found["[CRITICAL] HostFilesystemAlmostFull · prices"]
+    assert "team platform " in found["[CRITICAL] Other · shop"]

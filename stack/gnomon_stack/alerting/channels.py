@@ -211,7 +211,10 @@ class Escalation:
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """How one team, or everybody, is reached."""
+    """How one team, or everybody, is reached.
+
+    services: whose alerts are a team's although they do not say so.
+    """
 
     email: Email
     slack: Slack
@@ -219,6 +222,7 @@ class Receivers:
     msteams: MsTeams
     webhook: Webhook
     escalation: Escalation
+    services: tuple[str, ...] = ()
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -49,6 +49,7 @@ TEXT = """\
 # team: platform                        # whose an alert is that names no team
 # teams:                                # what a team does not say is as for everybody
 #   data:
+#     services: [transcriber, prices]   # whose alerts are theirs, beside those labelled team=data
 #     slack: {channel: "#data-alerts"}
 #     email: {to: [data@example.org]}
 """

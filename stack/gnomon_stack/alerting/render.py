@@ -86,7 +86,7 @@ def render(home: Home, settings: Settings, version: Version) -> Rendered:
         for role in (*_ROLES, "escalation"):
             name = f"{role}/{team}"
             source["receivers"].append({"name": name, **entries(_channels(own, role, version))})
-            _route(source["route"], role, team)
+            _route(source["route"], role, team, _whose(settings, team))
     for route in _routes(source["route"]):
         if route.get("receiver", "").partition("/")[0] == "escalation":
             route["group_wait"] = _duration(settings.after_s)
@@ -155,19 +155,33 @@ def _routes(route: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _routes(child)
 
 
-def _route(root: dict[str, Any], role: str, team: str) -> None:
-    """Let alerts of the team go from each route of this role to the team's own receiver."""
+def _whose(settings: Settings, team: str) -> list[list[str]]:
+    """Return the matchers of a team's alerts: its own, its services', and what nobody owns."""
+    nobody = _matcher("team", "")
+    found = [[_matcher("team", team)]]
+    found += [[nobody, _matcher("service", each)] for each in settings.teams[team].services]
+    return [*found, [nobody]] if team == settings.team else found
+
+
+def _matcher(label: str, value: str) -> str:
+    return f"{label} = {json.dumps(value, ensure_ascii=False)}"
+
+
+def _route(root: dict[str, Any], role: str, team: str, whose: list[list[str]]) -> None:
+    """Let alerts of the team go from each route of this role to the team's own receiver.
+
+    Who owns what nobody has named comes last, behind the services of all teams.
+    """
     for route in list(_routes(root)):
         if route.get("receiver") != role:
             continue
         # Times are what a route does not get from the one above it.
         times = {key: route[key] for key in route if key.endswith("_time_intervals")}
-        child = {"matchers": [f'team = "{team}"'], "receiver": f"{role}/{team}", **times}
-        if route is root:
-            # At the end: the root takes what no other route has taken.
-            root.setdefault("routes", []).append(child)
-        else:
-            route.setdefault("routes", []).append(child)
+        children = route.setdefault("routes", [])
+        for matchers in whose:
+            child = {"matchers": matchers, "receiver": f"{role}/{team}", **times}
+            children.append(child)
+        children.sort(key=lambda child: child.get("matchers") == [_matcher("team", "")])
 
 
 def _set_times(source: dict[str, Any], settings: Settings) -> None:

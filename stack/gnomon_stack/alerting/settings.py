@@ -141,6 +141,8 @@ def _receivers(
         place = f"{team}/{name}" if team else name
         return secrets.take(section, key, place, default=default, check=check)
 
+    nobodys: list[str] = []
+    services = reader.take("services", _LABELS, nobodys) if team else nobodys
     mail = reader.section("email")
     to = mail.take("to", _ADDRESSES, list(base.email.to) if base else [])
     email = Email(
@@ -192,6 +194,7 @@ def _receivers(
         msteams=msteams,
         webhook=webhook,
         escalation=_escalation(escalation, secret, base, email, slack),
+        services=tuple(services),
     )
 
 
@@ -257,6 +260,7 @@ def _read_timezone(node: Any) -> str:
 
 
 _LABEL = Kind("a name without spaces around it", _checked(r"[^\s{}](?:[^\n{}]*[^\s{}])?"))
+_LABELS: Kind[list[str]] = list_of(_LABEL)
 _TIMEZONE = Kind("a time zone such as Europe/Berlin, or Local", _read_timezone)
 _ADDRESS = Kind(
     "a mail address", _checked(r'[^\s,{}]+@[^\s,{}]+|[^\n,{}"]+ <[^\s,{}<>]+@[^\s,{}<>]+>')
