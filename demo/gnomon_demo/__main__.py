@@ -51,6 +51,8 @@ def _serve(app: str, port: int, workers: int) -> None:
         log_level="warning",  # or each WebSocket would have its lines
         # Streams and WebSockets would keep a worker for as long as their clients like.
         timeout_graceful_shutdown=3,
+        # A busy machine is no reason to kill a worker that is merely late to say that it lives.
+        timeout_worker_healthcheck=60,
     )
 
 
