@@ -13,6 +13,10 @@ from gnomon.queues.processes import OVERTAKING, Envelope, Ledger
 from queue_work import PATIENCE, echo, priority, put_some
 
 
+# Processes that begin, on a machine that is busy.
+pytestmark = pytest.mark.timeout(300)
+
+
 @pytest.fixture(params=["fork", "spawn"])
 def context(request):
     """Both ways to begin a process."""

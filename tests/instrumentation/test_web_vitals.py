@@ -418,7 +418,7 @@ def test_a_real_browser_tells_the_truth(tmp_path, site, seen, until):
     assert {count for _, count in told.values()} == {1}
     ttfb, fcp, lcp, inp, cls = (total for total, _ in told.values())
     assert 0.3 <= ttfb <= fcp <= lcp
-    assert 0.3 <= inp < 30
+    assert 0.29 <= inp < 30, "browsers round it to 8 ms"
     assert cls == pytest.approx(350 / 600 * 150 / 800, rel=0.01), "the worst session, not the sum"
 
 
