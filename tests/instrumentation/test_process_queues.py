@@ -12,7 +12,6 @@ import gnomon
 from gnomon.queues.processes import OVERTAKING, Envelope, Ledger
 from queue_work import PATIENCE, echo, priority, put_some
 
-
 # Processes that begin, on a machine that is busy.
 pytestmark = pytest.mark.timeout(300)
 
