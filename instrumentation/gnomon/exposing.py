@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from gnomon import guard, instruments, jobs, outgoing
 from gnomon.access import Verdict, verdict
-from gnomon.endpoint import LIMIT, REFUSALS, rendered
+from gnomon.endpoint import LIMIT, QUERIES, REFUSALS, queries, rendered
 from gnomon.extras import require
 from gnomon.settings import Settings, Tracing, has_endpoint, settings
 from gnomon.workers import run
@@ -206,7 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
         chosen = self.server.chosen
         if "content-length" in self.headers or "transfer-encoding" in self.headers:
             self.close_connection = True  # nobody reads its body
-        if self.path.partition("?")[0] != chosen.metrics_path:
+        path = self.path.partition("?")[0]
+        if path not in (chosen.metrics_path, f"{chosen.metrics_path}{QUERIES}"):
             self._answer(404, f"The page is at {chosen.metrics_path}.\n".encode())
             return
         decision = verdict(self.client_address, headers, chosen.metrics_token)
@@ -219,7 +220,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(503, b"Too many scrapes at a time.\n", **{"Retry-After": "1"})
             return
         try:
-            body, kind, encoding = rendered(self.server.page.gather, headers)
+            if path == chosen.metrics_path:
+                body, kind, encoding = rendered(self.server.page.gather, headers)
+            else:
+                body, kind, encoding = queries()
         except Exception:
             guard.failed("page of metrics")
             self._answer(500, b"A collector failed; the program's log has more.\n")

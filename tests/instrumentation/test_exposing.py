@@ -3,6 +3,7 @@
 import errno
 import gzip
 import http.client
+import json
 import multiprocessing
 import os
 import re
@@ -148,6 +149,15 @@ def test_speaks_http(registry):
             connection.request("GET", "/metrics?x=1")
             assert connection.getresponse().read()
         connection.close()
+
+
+def test_tells_slow_queries_as_an_application_does(registry):
+    """Beside the page, as JSON, for ``gnomon queries``; by the same rules."""
+    with gnomon.expose(registry=registry) as exposed:
+        status, headers, body = ask(f"{exposed.url}/queries")
+        assert (status, headers["content-type"]) == (200, "application/json")
+        assert json.loads(body).keys() >= {"queries", "unused_indexes"}
+        assert ask(f"{exposed.url}/queries", Via="1.1 proxy")[0] == 403
 
 
 def test_a_collector_that_fails_is_told(registry):
