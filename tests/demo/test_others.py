@@ -5,6 +5,7 @@ import signal
 import sys
 
 import caches
+import otlp
 import servers
 from gnomon_demo.symbols import SYMBOLS
 from gnomon_demo.tones import tone
@@ -69,3 +70,36 @@ def test_celery_s_workers_take_the_queue_over(another, tmp_path, eventually):
             eventually(lambda: counted in servers.fetch(page).decode())
             os.kill(worker.process.pid, signal.SIGTERM)
             worker.process.wait(30)
+
+
+def test_one_request_is_one_trace_through_desk_and_exchange(another, tmp_path, eventually):
+    """Spans go where OTEL_EXPORTER_OTLP_ENDPOINT says, and a histogram leads to one of them."""
+    with otlp.http_receiver() as received:
+        traced = {
+            "OTEL_SDK_DISABLED": "false",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": received.address,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "GNOMON_EXCHANGE_PORT": str(servers.free_port()),
+            "GNOMON_DEMO_DATA": str(tmp_path / "data"),
+        }
+        url = f"http://127.0.0.1:{traced['GNOMON_EXCHANGE_PORT']}/-/ready"
+        words = [sys.executable, "-m", "gnomon_demo", "exchange"]
+        log = tmp_path / "exchange"
+        with servers.Server(words, ready=url, log=log, env=traced):
+            desk = another(**traced)
+            for symbol in SYMBOLS:
+                desk.get(f"/api/market/{symbol}")
+
+            def through_both():
+                return [
+                    spans
+                    for spans in received.traces().values()
+                    if {told.service for told in spans} == {"desk", "exchange"}
+                    and any(told.span.name == "GET /api/market/{symbol}" for told in spans)
+                ]
+
+            eventually(through_both)
+            accept = {"Accept": "application/openmetrics-text"}
+            page = desk.get("/metrics", headers=accept).text
+            ids = {told.span.trace_id.hex() for spans in through_both() for told in spans}
+            assert any(f'trace_id="{trace}"' in page for trace in ids)
