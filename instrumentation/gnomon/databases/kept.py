@@ -49,7 +49,13 @@ def write(page: dict[str, Any], started: float) -> None:
     _made(os.path.dirname(where))
     _made(where)
     name = os.path.join(where, f"{os.getpid()}-{started:.0f}.json")
-    told = {"pid": os.getpid(), "run": _run(), "written": time.time(), **page}
+    told = {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "run": _run(),
+        "written": time.time(),
+        **page,
+    }
     draft = f"{name}.{os.getpid()}.new"
     try:
         with open(
@@ -99,11 +105,14 @@ def _is_page(page: Any) -> bool:
 
 
 def of_this_run(own: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return this process's page and those of the workers that serve the same socket."""
-    here = _run()
-    if here is None:
-        return [own]
-    others = [page for page in read() if page.get("run") == here and page["pid"] != os.getpid()]
+    """Return this process's page, its children's, and those of workers of the same socket."""
+    me, here = os.getpid(), _run()
+    others = [
+        page
+        for page in read()
+        if page.get("pid") != me
+        and (page.get("parent") == me or (here is not None and page.get("run") == here))
+    ]
     return [own, *others]
 
 

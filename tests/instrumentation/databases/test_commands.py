@@ -1,6 +1,8 @@
 """gnomon queries, from files, an application and Prometheus."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -113,6 +115,54 @@ def test_an_application_tells_what_its_fellow_workers_have_written(address, pool
         "SELECT nap(?), ?",
         "SELECT nap(?), ? UNION SELECT ? FROM sqlite_master",
     ]
+
+
+FORKING = """
+import os, sys, time
+from sqlalchemy import create_engine, event
+import gnomon
+engine = create_engine("sqlite:///forked.db")
+event.listen(engine, "connect", lambda raw, _: raw.create_function("nap", 1, time.sleep))
+gnomon.watch_engine(engine, name="forked", slow_seconds=0.01)
+with engine.connect() as connection:
+    connection.exec_driver_sql("SELECT nap(0.02) AS parent")
+engine.dispose()
+page = gnomon.expose(service="worker")
+for number in range(2):
+    if not os.fork():
+        engine.dispose(close=False)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT nap(0.02) AS child, {number}")
+        time.sleep(60)
+print(page.url, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_worker_that_forks_tells_of_its_children(tmp_path, command, until):
+    """The page of a process without an application has its children's slow queries, once each."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKING],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        address = process.stdout.readline().strip()
+
+        def told():
+            queries = json.loads(command(address, "--json", "--by", "count")[1])["queries"]
+            return [(query["shape"], query["count"]) for query in queries]
+
+        wanted = [("SELECT nap(?) AS child, ?", 2), ("SELECT nap(?) AS parent", 1)]
+        until(lambda: told() == wanted, 30)
+        assert told() == wanted
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
 
 
 def test_who_may_not_read_the_metrics_may_not_read_the_queries(ask, registry):
