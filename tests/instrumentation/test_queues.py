@@ -301,6 +301,9 @@ def test_outcomes_of_what_was_taken(now):
         assert taken.waited < 10
         assert now("gnomon_queue_in_flight", "outcomes") == 1
         assert now("gnomon_queue_workers", "outcomes") == 1
+        assert now("gnomon_queue_dead_total", "outcomes") == 0
+    assert now("gnomon_queue_failed_total", "outcomes", "w") == 0
+    assert now("gnomon_queue_retried_total", "outcomes", "w") == 0
     with pytest.raises(ValueError, match="as ordered"), gnomon.take(queue, worker="w"):
         raise ValueError("as ordered")
     with gnomon.take(queue, worker="w") as taken:

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from gnomon.queues.orders import Entry
 
 
+_OUTCOMES = {
+    "completed": families.completed,
+    "failed": families.failed,
+    "retried": families.retried,
+}
+
+
 class Work:
     """One watched queue, as its items' lives go.
 
@@ -58,6 +65,8 @@ class Work:
 
     def comes(self) -> None:
         """Note a worker that waits for an item."""
+        if not self._ever_taken:
+            families.dead.child(self.name)  # from here on what becomes of items is told
         with self._lock:
             self._ever_taken = True
             self._waiting += 1
@@ -84,13 +93,11 @@ class Work:
             guard.failed("queue")
 
     def counted(self, worker: str, outcome: str) -> None:
-        """Count an item's outcome; success and failure exist together from the first on."""
-        for word, family in (("completed", families.completed), ("failed", families.failed)):
+        """Count an item's outcome; all that there are exist together, at 0, from the first on."""
+        for word, family in _OUTCOMES.items():
             child = family.child(self.name, worker)
             if outcome == word or (word == "failed" and outcome == "dead"):
                 child.inc()
-        if outcome == "retried":
-            families.retried.child(self.name, worker).inc()
         if outcome == "dead":
             families.dead.child(self.name).inc()
 
