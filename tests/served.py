@@ -8,6 +8,8 @@ import threading
 import time
 from collections import Counter
 
+from prometheus_client import CollectorRegistry, generate_latest
+
 from gnomon.workers import codec
 
 #: What each request to /a adds one to.
@@ -91,10 +93,8 @@ class Served:
 
 
 def saved(folder, pid):
-    """Give what a worker has saved: samples by name and labels' values."""
+    """Give the page that a worker has saved."""
     (path,) = folder.glob(f"{pid}-*.snapshot")
-    return {
-        (sample.name, *sample.labels.values()): sample.value
-        for family in codec.load(path.read_bytes()).families
-        for sample in family.samples
-    }
+    registry = CollectorRegistry()
+    registry.collect = lambda: codec.load(path.read_bytes()).families
+    return Page(generate_latest(registry).decode())
