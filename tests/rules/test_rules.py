@@ -22,6 +22,7 @@ ELSEWHERE = {
     "prometheus_": "Prometheus' own page; test_live.py looks there",
     "alertmanager_": "Alertmanager's own page; test_live.py looks there",
     "node_zfs_arc_": "ZFS' arcstats; of the recorded host only an excerpt is kept",
+    "probe_": "blackbox_exporter; test_blackbox.py looks there",
     "rabbitmq_detailed_queue_": "RabbitMQ's own plugin; test_rabbitmq.py looks there",
     "gnomon_exporter_": "the exporter on itself, not on a host; test_live.py looks there",
 }
@@ -31,6 +32,7 @@ STRUCTURAL = {
     "HostOOMKill": {"900"},  # a boot is recent
     "TargetDown": {"0.5"},  # more often down than up
     "CollectorFailing": {"0.5"},
+    "ProbeFailing": {"0.5"},
     "JobOverdue": {"2"},  # twice as long as ever
 }
 
