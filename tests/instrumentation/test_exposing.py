@@ -331,6 +331,39 @@ def test_forks_and_scrapes_at_the_same_time_stop_nobody(tmp_path):
     assert "telemetry failed" not in errors
 
 
+def test_no_fork_happens_while_a_scrape_holds_a_collectors_lock(tmp_path):
+    """The collector takes its time over it, and the child needs the same lock."""
+    text, errors = program(
+        tmp_path,
+        """
+        from prometheus_client import REGISTRY
+        from prometheus_client.core import GaugeMetricFamily
+
+        class Slow:
+            lock = threading.Lock()
+            asked = threading.Event()
+
+            def collect(self):
+                with self.lock:
+                    self.asked.set()
+                    time.sleep(0.3)
+                    yield GaugeMetricFamily("slow", "Slow.", 1)
+
+        slow = Slow()
+        REGISTRY.register(slow)
+        threading.Thread(target=scrape, daemon=True).start()
+        slow.asked.clear()
+        assert slow.asked.wait(60)
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if slow.lock.acquire(timeout=20) else 1)
+        print(os.waitpid(pid, 0)[1])
+        """,
+    )
+    assert text == "0\n"
+    assert "telemetry failed" not in errors
+
+
 def test_what_is_under_way_in_the_parent_is_so_there_alone(tmp_path):
     """A job that forks is one job, and its progress is told once."""
     text, _ = program(
