@@ -40,10 +40,12 @@ def test_the_performance_page_lists_batches_and_leads_to_each_file(desk):
 
 
 def test_a_failed_file_says_why(desk):
-    """On its own page."""
-    found = desk.done(desk.send(("bad.wav", b"nothing")))
+    """On its own page; it has no numbers, and no page needs them."""
+    batch = desk.send(("bad.wav", b"nothing"))
+    found = desk.done(batch)
     page = desk.get(f"/performance/files/{found['files'][0]['id']}").text
     assert "not a WAV file" in page
+    assert "1 failed" in desk.get(f"/performance/batches/{batch}").text
 
 
 def test_a_report_has_its_page(desk):

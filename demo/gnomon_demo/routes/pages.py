@@ -16,9 +16,9 @@ router = APIRouter(include_in_schema=False)
 _templates = Jinja2Templates(Path(__file__).parents[1] / "templates")
 
 
-def _number(value: float | None, digits: int = 1) -> str:
-    """Write a number as a table shows it; a dash for what is not known."""
-    return "\N{EN DASH}" if value is None else f"{value:,.{digits}f}"
+def _number(value: object, digits: int = 1) -> str:
+    """Write a number as a table shows it; a dash for what is not known, or not there at all."""
+    return f"{value:,.{digits}f}" if isinstance(value, int | float) else "\N{EN DASH}"
 
 
 def _ago(at: float) -> str:
