@@ -351,8 +351,8 @@ def test_no_fork_happens_while_a_scrape_holds_a_collectors_lock(tmp_path):
 
         slow = Slow()
         REGISTRY.register(slow)
-        threading.Thread(target=scrape, daemon=True).start()
         slow.asked.clear()
+        threading.Thread(target=scrape, daemon=True).start()
         assert slow.asked.wait(60)
         pid = os.fork()
         if not pid:
