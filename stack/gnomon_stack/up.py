@@ -73,8 +73,10 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
             if part in {EXPORTER, *desk.PARTS} or part.name in found
         }
         stack.enter_context(desk.targets(home, wanted, say))
+        # Receivers' secrets may stand in variables, which are no business of any part.
+        theirs = {k: v for k, v in environ.items() if not k.startswith(alerting.PREFIX)}
         supervisor = stack.enter_context(
-            Supervisor(home, {**environ, **_answers(home, environ, wanted, found, alerts)}, say)
+            Supervisor(home, {**theirs, **_answers(home, environ, wanted, found, alerts)}, say)
         )
         _show_start(active, supervisor, console)
         status = supervisor.wait()

@@ -182,5 +182,7 @@ def test_links_lead_to_where_people_reach_the_servers(real):
     assert b"--web.external-url=https://watch.example.org/alerts" in command
     environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     assert b"TZ=Europe/Berlin" in environ
+    # What the settings say, which may be a secret, is not handed on to every part.
+    assert not [each for each in environ if each.startswith(b"GNOMON_ALERT_")]
     stack.said("sent to nobody yet")
     assert real.run("down").returncode == 0

@@ -13,10 +13,13 @@ from rich.console import Console
 from gnomon_stack import lock, programs, table
 from gnomon_stack.alerting import example, pages, render, settings, version
 from gnomon_stack.alerting.channels import KINDS, Receivers, Version
+from gnomon_stack.alerting.reader import PREFIX
 from gnomon_stack.alerting.settings import Settings
 from gnomon_stack.home import Home
 from gnomon_stack.parts import ALERTMANAGER, HOST, PROMETHEUS, Part
 from gnomon_stack.trouble import Trouble
+
+__all__ = ["PREFIX", "Prepared", "alert_config", "prepare", "reload"]
 
 _PATIENCE_S = 10.0
 
