@@ -166,9 +166,13 @@ def _rows(connection: Connection, system: str, wanted: Filter) -> float | None:
         quoted = f"{preparer.quote_identifier(wanted.schema)}.{quoted}"
     try:
         if system == "postgresql":
-            asked = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:name)")
+            # As long as nothing has analysed the table, there is only its size in bytes.
+            asked = text(
+                "SELECT CASE WHEN reltuples >= 0 THEN reltuples ELSE pg_relation_size(oid) / 64 END"
+                " FROM pg_class WHERE oid = to_regclass(:name)"
+            )
             rows = connection.execute(asked, {"name": quoted}).scalar()
-            return float(rows) if rows is not None and rows >= 0 else None
+            return float(rows) if rows is not None else None
         if system == "sqlite":
             # The highest rowid is found without reading the table.
             rows = connection.exec_driver_sql(f"SELECT max(rowid) FROM {quoted}").scalar()  # noqa: S608  # quoted
