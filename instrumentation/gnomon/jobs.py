@@ -71,7 +71,7 @@ _ran = Gauges(
 )
 subjects.add(_duration, _runs, _retries, _active, _progress, _succeeded, _ran)
 
-#: Called when a run has ended and is counted; none may raise.
+#: Called when a run has ended and is counted.
 at_end: list[Callable[[], None]] = []
 
 _current: ContextVar[Run | None] = ContextVar("gnomon job", default=None)
@@ -185,7 +185,10 @@ class Run:
         if _current.get() is self:
             _current.set(self._outer)
         for call in at_end:
-            call()
+            try:
+                call()
+            except Exception:
+                guard.failed("job")
 
 
 def current_run() -> Run:

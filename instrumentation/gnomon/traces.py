@@ -69,8 +69,9 @@ def kept(headers: Mapping[str, Any]) -> dict[str, str]:
 class Continued:
     """Makes a submitter's trace current between ``enter`` and ``leave``, in the same context.
 
-    headers: as ``trace_headers`` gave them; nothing happens without any, or if a span is current
-    already. Neither raises.
+    headers: as ``trace_headers`` gave them; nothing happens without any, or if a span of that
+    trace is current already. One of another trace is not: a worker that a request began long ago
+    is no part of that request. Neither raises.
     """
 
     __slots__ = ("_headers", "_token")
@@ -85,8 +86,11 @@ class Continued:
         if trace is None or not self._headers:
             return
         try:
-            if trace.get_current_span().get_span_context().is_valid:
-                return
+            current = trace.get_current_span().get_span_context()
+            if current.is_valid and trace.format_trace_id(current.trace_id) in (
+                self._headers.get("traceparent", "")
+            ):
+                return  # somebody has continued it already
             from opentelemetry import context  # noqa: PLC0415  # it is here: see above
             from opentelemetry.trace.propagation.tracecontext import (  # noqa: PLC0415
                 TraceContextTextMapPropagator,

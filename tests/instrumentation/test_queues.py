@@ -499,6 +499,19 @@ def test_work_continues_the_trace_of_who_submitted_it():
     ]
 
 
+def test_a_worker_that_a_request_began_is_no_part_of_that_request():
+    """Its own span is current again after the block; within, it is the submitter's."""
+    tracer = TracerProvider().get_tracer("test")
+    queue = watched(threads.Queue(), "begun in a request")
+    with tracer.start_as_current_span("submit") as submit:
+        queue.put(1)
+    with tracer.start_as_current_span("request") as request:
+        with gnomon.take(queue):
+            inside = trace.get_current_span().get_span_context().span_id
+        assert trace.get_current_span() is request
+    assert inside == submit.get_span_context().span_id
+
+
 def test_wrong_use_is_named():
     """With what to do instead."""
     with pytest.raises(TypeError, match=r"takes an asyncio\.Queue"):
