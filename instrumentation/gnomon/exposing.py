@@ -35,6 +35,9 @@ CONNECTIONS = 32
 #: Seconds that a client may take to ask, and to read the answer.
 PATIENCE = 10.0
 
+#: Seconds that a fork waits for a scrape to end.
+SCRAPE = 1.0
+
 #: Seconds within which a forked process that has ended several jobs saves what it counted once.
 PAUSE = 0.1
 
@@ -107,7 +110,7 @@ class Exposed:
             atexit.register(self._forget)
             self._worker.join()
             self._worker.start()
-        self._forking.held = self._gathering.acquire(timeout=PATIENCE)
+        self._forking.held = self._gathering.acquire(timeout=SCRAPE)
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
