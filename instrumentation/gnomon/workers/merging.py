@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from math import floor, isfinite
+from operator import add
 from types import MappingProxyType
 
 from prometheus_client import Metric
@@ -33,12 +34,12 @@ _PART = 2.0**20
 _NO_MODES: Mapping[str, str] = MappingProxyType({})
 
 #: What tells samples apart: name and labels.
-Key = tuple[str, tuple[tuple[str, str], ...]]
+Key = tuple[str, frozenset[tuple[str, str]]]
 
 
 def key(sample: Sample) -> Key:
     """Return what tells a sample apart from others."""
-    return sample.name, tuple(sorted(sample.labels.items()))
+    return sample.name, frozenset(sample.labels.items())
 
 
 def merge(
@@ -59,6 +60,7 @@ def merge(
     """
     merged: dict[str, Metric] = {}
     known: dict[str, dict[Key, int]] = {}
+    late: set[str] = set()
     for page in pages:
         for family in page:
             into = merged.get(family.name)
@@ -67,17 +69,26 @@ def merge(
                     family.name, family.documentation, family.type, family.unit
                 )
                 known[family.name] = {}
-            places = known[family.name]
-            mode = "max" if larger else modes.get(family.name, "")
+            places, samples = known[family.name], into.samples
+            first = not samples
+            always = _MODES.get("max" if larger else modes.get(family.name, ""))
             for sample in family.samples:
                 which = key(sample)
                 place = places.get(which)
                 if place is None:
-                    places[which] = len(into.samples)
-                    into.samples.append(sample)
-                else:
-                    into.samples[place] = _joined(into, into.samples[place], sample, mode)
-    return [_in_order(family) for family in merged.values()]
+                    places[which] = len(samples)
+                    samples.append(sample)
+                    if not first:
+                        late.add(family.name)
+                    continue
+                rule = always or _rule(into.type, sample.name, sample.labels)
+                one = samples[place]
+                exemplar = one.exemplar
+                if sample.exemplar is not None:
+                    exemplar = _latest(exemplar, sample.exemplar)
+                value = rule(one.value, sample.value)
+                samples[place] = Sample(one.name, one.labels, value, None, exemplar)
+    return [_in_order(family) if family.name in late else family for family in merged.values()]
 
 
 def cumulative(page: Iterable[Metric]) -> list[Metric]:
@@ -141,28 +152,18 @@ def subtract(page: Iterable[Metric], counted: Mapping[Key, float]) -> list[Metri
     return rest
 
 
-def _joined(family: Metric, one: Sample, other: Sample, mode: str) -> Sample:
-    rule = _MODES.get(mode) or _rule(family.type, one.name, one.labels)
-    value = rule(one.value, other.value)
-    return Sample(one.name, one.labels, value, None, _latest(one.exemplar, other.exemplar))
-
-
 def _rule(kind: str, name: str, labels: dict[str, str]) -> Callable[[float, float], float]:
     if kind in CUMULATIVE:
         if name.endswith("_created"):
             return min
-        return max if "quantile" in labels else _sum
+        return max if kind == "summary" and "quantile" in labels else add
     if kind in ("info", "stateset"):
         return max
     if name.endswith("_start_time_seconds"):
         return min
     if name.endswith(_LARGEST) and name not in _ADDED:
         return max
-    return _sum
-
-
-def _sum(one: float, other: float) -> float:
-    return one + other
+    return add
 
 
 def _first(one: float, _other: float) -> float:
@@ -170,16 +171,16 @@ def _first(one: float, _other: float) -> float:
 
 
 _MODES: dict[str, Callable[[float, float], float]] = {
-    "sum": _sum,
+    "sum": add,
     "min": min,
     "max": max,
     "mostrecent": _first,
 }
 
 
-def _latest(one: Exemplar | None, other: Exemplar | None) -> Exemplar | None:
-    if one is None or other is None:
-        return one or other
+def _latest(one: Exemplar | None, other: Exemplar) -> Exemplar:
+    if one is None:
+        return other
     return max(one, other, key=lambda exemplar: float(exemplar.timestamp or 0))
 
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Seconds between two snapshots.
 INTERVAL = 1.0
 
+#: Most of a processor that snapshots may take: pages of tens of thousands of samples are rarer.
+SHARE = 0.05
+
 #: Seconds that all peers together are waited for, before their snapshots are taken instead.
 PATIENCE = 1.0
 
@@ -281,10 +284,13 @@ class Worker:
             self._wanted.wait(pause)
             pause = min(2 * pause, 1.0)
         self._tidy(bury=True)
+        cost = 0.0
         while True:
-            time.sleep(INTERVAL)
+            time.sleep(max(INTERVAL, cost / SHARE))
             if self._joined() is not None:
+                began = time.thread_time()
                 self.save()
+                cost = time.thread_time() - began
                 if self._inherited is not None or self._removed:
                     self._tidy(bury=False)
 
