@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from opentelemetry import metrics
 from opentelemetry.instrumentation.sqlalchemy.engine import EngineTracer
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 
@@ -40,7 +41,7 @@ def _connected(connection: Connection) -> None:
     engine = connection.engine
     while (of := getattr(engine, "_proxied", None)) is not None:  # one with execution options
         engine = of
-    if engine in _known:
+    if engine in _known or not is_instrumentation_enabled():  # ours, which asks for plans
         return
     try:
         _known.add(engine)
