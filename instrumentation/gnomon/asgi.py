@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, MutableMapping
 from sys import exception
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from gnomon import guard, outgoing, runtime
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gnomon.instruments import Instruments
     from gnomon.requests import Observed
     from gnomon.routes import Routes
-    from gnomon.tracing import ServerSpan, Tracing
+    from gnomon.tracing import ServerSpan, Tracing, Unrecorded
     from gnomon.workers.worker import Worker
 
 Scope = MutableMapping[str, Any]
@@ -276,7 +276,7 @@ class Exchange:
         self.finished = self.disconnected = self.foreign = False
         self.stream: str | None = None
         self.exemplar: dict[str, str] | None = None
-        self.span: ServerSpan | None = None
+        self.span: ServerSpan | Unrecorded | None = None
         scope[SEEN] = True  # not self: a cycle would leave each request to the garbage collector
         self.method = method = scope["method"]
         level = through.active.get((method, scope.get("scheme", "http")))
@@ -398,14 +398,26 @@ class Exchange:
             if not received and self.method != "GET":
                 # Where the application did not read the body, this tells what was announced.
                 received = _content_length(scope["headers"])
-            if kind or self.stream is not None or self.exemplar is not None:
+            if kind or self.stream is not None:
                 self._tell(observed, error, status, kind, (sent, received))
-                return
-            # The end of a body that had not begun is all there is of it.
-            began, waiting = self.began, observed.waiting
-            waiting.append((ended - began, (self.first or ended) - began, sent, received))
-            if len(waiting) >= TOGETHER:
-                observed.settle()
+            else:
+                # The end of a body that had not begun is all there is of it.
+                began, waiting, ids = self.began, observed.waiting, self.exemplar
+                waiting.append(
+                    (
+                        ended - began,
+                        (self.first or ended) - began,
+                        sent,
+                        received,
+                        None if ids is None else (ids, time()),
+                    )
+                )
+                if len(waiting) >= TOGETHER:
+                    observed.settle()
+            if self.exemplar is not None and self.span is not None:
+                if error is not None and kind != DISCONNECTED:
+                    self.span.raised(error)
+                self.span.finish(scope, observed.route, status, kind)
         except Exception:
             guard.failed("request")
 
@@ -417,8 +429,7 @@ class Exchange:
         kind: str,
         sizes: tuple[int, int],
     ) -> None:
-        """Count what is more than a plain answer: an error, a stream, a request that is traced."""
-        through = self._pass
+        """Count what is no plain answer: an error or a stream."""
         ended = self.ended or perf_counter()
         duration = ended - self.began
         first = self.first or self.ended
@@ -433,12 +444,9 @@ class Exchange:
             self.exemplar,
         )
         if self.stream is not None:
-            through.streams.ended(self.stream, duration, self._outcome(error, kind), self.exemplar)
-        if self.exemplar is not None and self.span is not None:
-            if error is not None and kind != DISCONNECTED:
-                self.span.raised(error)
-            route = through.routes.template(self._scope, self._root)
-            self.span.finish(self._scope, route, status, kind)
+            self._pass.streams.ended(
+                self.stream, duration, self._outcome(error, kind), self.exemplar
+            )
 
     def _error_type(self, error: BaseException | None) -> str:
         if error is not None:

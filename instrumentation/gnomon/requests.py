@@ -24,43 +24,48 @@ LABELS = ("http_request_method", "http_route", "http_response_status_code", "err
 TOGETHER = 64
 
 
+#: Seconds until the end of an answer and until its first byte, bytes of its body and of the
+#: request's, and, if it was traced, the ids of its trace with the seconds since the epoch.
+Answer = tuple[float, float, int, int, tuple[dict[str, str], float] | None]
+
+
 class Observed:
     """The histograms of one combination of labels, resolved once, and what waits for them.
 
     Seconds and bytes. A request without a body has no size of one: ``received`` is 0 then.
     """
 
-    __slots__ = ("_lock", "duration", "received", "sent", "start", "waiting")
+    __slots__ = ("_lock", "duration", "received", "route", "sent", "start", "waiting")
 
     def __init__(
         self,
-        duration: Distribution,
-        start: Distribution,
-        sent: Distribution,
-        received: Distribution,
+        route: str,
+        histograms: tuple[Distribution, Distribution, Distribution, Distribution],
         lock: threading.RLock,
     ) -> None:
-        self.duration = duration
-        self.start = start
-        self.sent = sent
-        self.received = received
+        self.route = route
+        self.duration, self.start, self.sent, self.received = histograms
         self._lock = lock
-        #: Requests to be counted: duration, time to the first byte, bytes sent and received. Who
-        #: adds the last of TOGETHER calls ``settle``.
-        self.waiting: list[tuple[float, float, int, int]] = []
+        #: Plain answers to be counted. Who adds the last of TOGETHER calls ``settle``.
+        self.waiting: list[Answer] = []
 
     def settle(self) -> None:
-        """Count the requests that wait."""
+        """Count the answers that wait."""
+        # One lock for all: a request is either on a page or not.
         with self._lock:
             # Others may add to the end meanwhile.
             taken = self.waiting[:]
             del self.waiting[: len(taken)]
-            if taken:
-                durations, starts, sent, received = zip(*taken, strict=True)
-                self.duration.put_all(durations)
-                self.start.put_all(starts)
-                self.sent.put_all(sent)
-                self.received.put_all(filter(None, received))
+            if not taken:
+                return
+            durations, starts, sent, received, exemplars = zip(*taken, strict=True)
+            self.duration.put_all(durations, exemplars)
+            self.start.put_all(starts, exemplars)
+            self.sent.put_all(sent, exemplars)
+            if any(received):
+                for size, exemplar in zip(received, exemplars, strict=True):
+                    if size:
+                        self.received.put(size, *(exemplar or ()))
 
     def put(
         self,
@@ -71,7 +76,6 @@ class Observed:
         exemplar: dict[str, str] | None,
     ) -> None:
         """Count one request now. None: that did not happen, which is not counted."""
-        # One lock for all: the request is either on a page or not.
         with self._lock:
             self.duration.put(duration, exemplar)
             if start is not None:
@@ -159,7 +163,7 @@ class RequestFamilies:
         )
         found = self._observed.get(histograms[0])
         if found is None:
-            found = Observed(*histograms, self.duration.lock)
+            found = Observed(route, histograms, self.duration.lock)
             found = self._observed.setdefault(histograms[0], found)
         return found, self.duration.overflowed == before
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from gnomon.asgi import Message, Receive, Scope, Send
     from gnomon.routes import Routes
-    from gnomon.tracing import ServerSpan
+    from gnomon.tracing import ServerSpan, Unrecorded
 
 #: The scope's key under which a connection's own object is found.
 CONNECTION = "gnomon.websocket"
@@ -97,7 +97,7 @@ class Connection:
         scope: Scope,
         receive: Receive,
         send: Send,
-        span: ServerSpan | None = None,
+        span: ServerSpan | Unrecorded | None = None,
     ) -> None:
         self._span = span
         self._families = families
