@@ -2,7 +2,10 @@
 
 import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
 
 from gnomon_demo.settings import HOST, settings
 
@@ -27,6 +30,7 @@ def main(words: list[str]) -> None:
         case ["exchange"]:
             _serve("gnomon_demo.exchange:app", chosen.exchange_port, 1)
         case ["load"]:
+            _wait(f"{chosen.desk}/-/ready")
             script = str(Path(__file__).with_name("load.py"))
             command = [sys.executable, "-m", "locust", "--locustfile", script, "--headless"]
             quiet = ["--only-summary", "--host", chosen.desk]
@@ -37,6 +41,15 @@ def main(words: list[str]) -> None:
             tasks.work()
         case _:
             sys.exit(_USAGE)
+
+
+def _wait(url: str) -> None:
+    """Wait until an address answers, for as long as that takes."""
+    direct = build_opener(ProxyHandler({}))
+    while True:
+        with suppress(OSError), direct.open(url, timeout=5):
+            return
+        time.sleep(0.5)
 
 
 def _serve(app: str, port: int, workers: int) -> None:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import servers
 
 #: Seconds that anything may take on a busy machine.
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class Desk:

@@ -11,6 +11,9 @@ from gnomon_demo.faults import FAULTS, Faults
 from gnomon_demo.tones import tone
 
 ROUNDS, PAUSE_S = 8, 0.15
+# Several faults come and go, each of which has a while to show on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 POOL = 20  # connections that two workers may open
 MIB = 1 << 20
 
@@ -29,7 +32,7 @@ def reading(desk):
 
     route = "/api/market/{symbol}"
     return {
-        "seconds": total("http_server_request_duration_seconds_sum", http_route=route),
+        "quick": total("http_server_request_duration_seconds_bucket", http_route=route, le="0.5"),
         "requests": total("http_server_request_duration_seconds_count", http_route=route),
         "failed": total(
             "http_server_request_duration_seconds_count", http_response_status_code="500"
@@ -53,11 +56,11 @@ def signs(desk, memory):
     now = reading(desk)
     new = {name: now[name] - before[name] for name in now}
     shown = {
-        "slow": new["seconds"] / new["requests"] > 0.5,
+        "slow": new["requests"] > 0 and not new["quick"],
         "errors": new["failed"] > 0,
         "leak": now["memory"] > memory + 40 * MIB,
         "pool": now["used"] >= POOL,
-        "cache-storm": new["missed"] > ROUNDS / 2,
+        "cache-storm": new["missed"] >= ROUNDS - 1,
         "backlog": now["depth"] >= 5,
         "outage": new["refused"] > 0,
     }
@@ -76,16 +79,16 @@ def clean(desk):
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_shows_in_its_metric_alone_and_ends(desk, eventually, name):
     """Its own sign appears, no other does, and once it is ended the sign is gone."""
-    eventually(lambda: not signs(desk, memory=1 << 40))
+    eventually(lambda: not signs(desk, memory=1 << 40), 180)
     memory = reading(desk)["memory"]
-    answer = desk.post(f"/faults/{name}?seconds=100")
+    answer = desk.post(f"/faults/{name}?seconds=500")
     assert answer.status_code == 202
     assert answer.json()["does"] == FAULTS[name]
-    eventually(lambda: name in signs(desk, memory), 90)
+    eventually(lambda: name in signs(desk, memory), 180)
     assert signs(desk, memory) - {name} <= BESIDES.get(name, set())
     assert desk.get("/faults").json()[name]["left"] > 0
     assert desk.http.delete(f"/faults/{name}").status_code == 204
-    eventually(lambda: not signs(desk, memory), 60)
+    eventually(lambda: not signs(desk, memory), 180)
 
 
 @pytest.mark.usefixtures("clean")
@@ -100,7 +103,7 @@ def test_a_fault_ends_by_itself(desk, eventually):
 def test_without_the_exchange_the_last_price_stands_in(desk, eventually):
     """And says that it is stale; nobody gets an error for it."""
     eventually(lambda: desk.get("/api/analytics").json()["symbols"])
-    desk.post("/faults/outage?seconds=60")
+    desk.post("/faults/outage?seconds=300")
     answers = []
 
     def stale():
@@ -116,7 +119,7 @@ def test_without_the_exchange_the_last_price_stands_in(desk, eventually):
 @pytest.mark.usefixtures("clean")
 def test_an_exhausted_pool_is_said_to_be_busy(desk, eventually):
     """503 and not 500, and the waits that were in vain are counted."""
-    desk.post("/faults/pool?seconds=60")
+    desk.post("/faults/pool?seconds=300")
     eventually(lambda: desk.get("/api/evaluations").status_code == 503, 60)
     assert desk.metric("db_client_connection_timeouts_total") > 0
     desk.http.delete("/faults/pool")
@@ -127,7 +130,7 @@ def test_an_exhausted_pool_is_said_to_be_busy(desk, eventually):
 def test_failed_recordings_are_tried_again(desk):
     """While `errors` is under way half of the tries fail; nearly all recordings are done."""
     before = desk.metric("gnomon_queue_retried_total", queue="transcriptions")
-    desk.post("/faults/errors?seconds=60")
+    desk.post("/faults/errors?seconds=300")
     answer = None
     for _ in range(50):  # this request, too, may be one of those that fail
         answer = desk.post(
