@@ -49,6 +49,7 @@ CASES = {
         ],
         [
             {"alertname": "ServiceLatencyHigh", **WARNING, "service": "caller"},
+            {"alertname": "CacheHitRatioLow", **WARNING, "service": "caller"},
             {"alertname": "SLOSlowBurn", **WARNING, "service": "caller", "slo": "x"},
         ],
         [
