@@ -1,6 +1,6 @@
 # The verbs. Each prepares what it needs; none needs another to have run before.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo-alert alert-config test-notification rules slo test check format bench docs clean
+.PHONY: help up down demo-alert alert-config test-notification rules slo test check format bench trial rules-cost docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -62,6 +62,12 @@ bench: $(VENV)/tested  ## What it all costs, beside node_exporter (Debian: prome
 	@status=0; for bench in $(BENCHES); do \
 	  PYTHONPATH=tests $(BIN)/python bench/$$bench.py || status=1; \
 	done; exit $$status
+
+trial: $(VENV)/with-demo  ## 20 minutes without a false alarm, then each fault named in time; 90 minutes.
+	@$(BIN)/python bench/trial.py
+
+rules-cost: $(VENV)/tested  ## What the rules cost with 100 hosts and 50 services; five minutes.
+	@PYTHONPATH=tests $(BIN)/python bench/rules_cost.py
 
 rules slo: $(VENV)/installed  ## Make the rules that come from prometheus/thresholds.yml and prometheus/slo/.
 	@$(BIN)/gnomon rules
