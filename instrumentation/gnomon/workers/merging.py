@@ -107,14 +107,22 @@ def exact(page: Iterable[Metric]) -> list[Metric]:
     Fractions are cut to a 2**20th, about a millionth. Otherwise the sum would change with who adds
     up, by its last bit, and Prometheus takes the smallest fall for a counter's new beginning.
     """
-    families = list(page)
-    for family in families:
-        if family.type in CUMULATIVE:
-            for place, sample in enumerate(family.samples):
-                value = sample.value
-                if value % 1 and isfinite(value) and not is_created(sample):
-                    family.samples[place] = sample._replace(value=floor(value * _PART) / _PART)
+    families = []
+    for family in page:
+        samples = family.samples
+        if family.type in CUMULATIVE and any(sample.value % 1 for sample in samples):
+            cut = Metric(family.name, family.documentation, family.type, family.unit)
+            cut.samples = [_cut(sample) if sample.value % 1 else sample for sample in samples]
+            families.append(cut)
+        else:
+            families.append(family)
     return families
+
+
+def _cut(sample: Sample) -> Sample:
+    if is_created(sample) or not isfinite(sample.value):
+        return sample
+    return sample._replace(value=floor(sample.value * _PART) / _PART)
 
 
 def is_created(sample: Sample) -> bool:

@@ -34,22 +34,22 @@ class Source:
         """Read the collectors that may take their time. Raises what they raise."""
         with self._asking:
             # In one go, or a collector that fails would leave half of the others old.
-            self._foreign = exact(
+            self._foreign = [
                 family
                 for collector in self._collectors()
                 if not _is_cheap(collector)
                 for family in collector.collect()
-            )
+            ]
 
     def families(self) -> list[Metric]:
         """Return all families: the cheap ones as they are now, the others as asked for last."""
-        cheap = (
+        families = [
             family
             for collector in self._collectors()
             if _is_cheap(collector)
             for family in collector.collect()
-        )
-        return [*exact(cheap), *self._foreign]
+        ]
+        return [*families, *self._foreign]
 
     def counted(self) -> list[Metric]:
         """Return what this process has counted itself so far, and leaves to a forked child."""

@@ -17,7 +17,7 @@ from prometheus_client import Metric
 from gnomon import guard
 from gnomon.workers import codec, ledger, run
 from gnomon.workers.codec import Page
-from gnomon.workers.merging import merge, subtract, values
+from gnomon.workers.merging import exact, merge, subtract, values
 from gnomon.workers.removals import Removals, keys, remembered, without
 from gnomon.workers.source import Source
 
@@ -170,7 +170,7 @@ class Worker:
     def _page(self, seat: ledger.Seat) -> tuple[Page, bytes]:
         """Return this worker's own page, saved: what is told must not be lost with the process."""
         with self._saving:  # or an older page could be saved after a newer one
-            families = self._source.families()
+            families = exact(self._source.families())
             if self._counted:
                 families = subtract(families, self._counted)
             if removed := self._removals.note(families):

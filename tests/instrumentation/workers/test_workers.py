@@ -195,5 +195,6 @@ def test_a_single_process_is_alone(start, tmp_path):
     served.load(5)
     page = served.page()
     assert page[COUNT] == 5
+    assert page["seconds_sum"] == 0.5
     assert "gnomon_workers" not in page
     assert list((tmp_path / "run").iterdir()) == []
