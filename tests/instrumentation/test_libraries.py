@@ -13,6 +13,8 @@ import servers
 from caches import redis_server
 from otlp import attributes, http_receiver
 
+pytestmark = pytest.mark.timeout(300)  # the first test starts five servers
+
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 
 APP = """
