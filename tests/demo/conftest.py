@@ -6,6 +6,7 @@ import sys
 import time
 import wave
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -63,11 +64,14 @@ class Desk:
         """Return a batch once all of it is done or failed."""
         end = time.monotonic() + PATIENCE_S
         while True:
-            found = self.get(f"/transcribe/batches/{batch}").json()
-            summary = found["summary"]
-            if summary["done"] + summary["failed"] == summary["files"]:
-                return found
-            assert time.monotonic() < end, found
+            answer = self.get(f"/transcribe/batches/{batch}")
+            # A fault that was just ended takes a worker a moment to notice.
+            if answer.status_code == 200:
+                summary = answer.json()["summary"]
+                if summary["done"] + summary["failed"] == summary["files"]:
+                    found: dict[str, Any] = answer.json()
+                    return found
+            assert time.monotonic() < end, answer.text
             time.sleep(0.05)
 
 

@@ -99,7 +99,7 @@ def test_the_exchange_is_asked_again_where_it_refuses(desk, eventually):
     def asked():
         for symbol in SYMBOLS:
             desk.get(f"/api/market/{symbol}")
-        return desk.metric("http_client_request_duration_seconds_count") > 100
+        return desk.metric("http_client_request_duration_seconds_count") > 40
 
     eventually(asked, 120)
     bad = desk.metric("gnomon_http_client_retries_total", outcome="failure")
