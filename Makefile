@@ -69,6 +69,9 @@ trial: $(VENV)/with-demo  ## 20 minutes without a false alarm, then each fault n
 rules-cost: $(VENV)/tested  ## What the rules cost with 100 hosts and 50 services; five minutes.
 	@PYTHONPATH=tests $(BIN)/python bench/rules_cost.py
 
+bench-suites: $(VENV)/tested  ## Starlette's and FastAPI's own tests, with the library around every application.
+	@$(BIN)/python bench/suites.py
+
 rules slo: $(VENV)/installed  ## Make the rules that come from prometheus/thresholds.yml and prometheus/slo/.
 	@$(BIN)/gnomon rules
 
