@@ -24,8 +24,18 @@ SUITES = ROOT / ".stack" / "suites"
 #: Each suite's group of packages for tests.
 GROUPS = {"starlette": "dev", "fastapi": "tests"}
 
+_TRACER = "counts the tracers that FastAPI itself asks for; with Gnomon the spans are Gnomon's"
+
 #: Tests that cannot pass, and why.
-EXPECTED: dict[str, dict[str, str]] = {"starlette": {}, "fastapi": {}}
+EXPECTED: dict[str, dict[str, str]] = {
+    "starlette": {},
+    "fastapi": {
+        "tests.test_telemetry.test_tracer.test_tracer_lookup_preserves_warning_deduplication[http-True]": _TRACER,
+        "tests.test_telemetry.test_tracer.test_tracer_lookup_preserves_warning_deduplication[websocket-True]": _TRACER,
+        "tests.test_telemetry.test_runtime.test_concurrent_provider_owner_wins[False]": _TRACER,
+        "tests.test_telemetry.test_runtime.test_concurrent_provider_owner_wins[True]": _TRACER,
+    },
+}
 
 
 def unpacked(name: str) -> Path:
