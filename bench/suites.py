@@ -26,14 +26,14 @@ GROUPS = {"starlette": "dev", "fastapi": "tests"}
 
 _TRACER = "counts the tracers that FastAPI itself asks for; with Gnomon the spans are Gnomon's"
 
-#: Tests that cannot pass, and why.
+#: The ends of the names of tests that cannot pass, and why.
 EXPECTED: dict[str, dict[str, str]] = {
     "starlette": {},
     "fastapi": {
-        "tests.test_telemetry.test_tracer.test_tracer_lookup_preserves_warning_deduplication[http-True]": _TRACER,
-        "tests.test_telemetry.test_tracer.test_tracer_lookup_preserves_warning_deduplication[websocket-True]": _TRACER,
-        "tests.test_telemetry.test_runtime.test_concurrent_provider_owner_wins[False]": _TRACER,
-        "tests.test_telemetry.test_runtime.test_concurrent_provider_owner_wins[True]": _TRACER,
+        "lookup_preserves_warning_deduplication[http-True]": _TRACER,
+        "lookup_preserves_warning_deduplication[websocket-True]": _TRACER,
+        "test_runtime.test_concurrent_provider_owner_wins[False]": _TRACER,
+        "test_runtime.test_concurrent_provider_owner_wins[True]": _TRACER,
     },
 }
 
@@ -113,7 +113,8 @@ def main() -> int:
         after, failed = run(python, folder, "-p", "instrument_all")
         new = failed - broken
         table.add_row(folder.name, *map(str, (before, len(broken), after, len(failed), len(new))))
-        ours += sorted(f"{name}: {test}" for test in new if test not in expected)
+        ends = tuple(expected)
+        ours += sorted(f"{name}: {test}" for test in new if not ends or not test.endswith(ends))
     console.print(table)
     for line in ours:
         console.print(f"fails with us only: {line}", style="red")
