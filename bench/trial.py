@@ -12,6 +12,7 @@ status is 1 where the verdict is bad.
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -48,6 +49,9 @@ RESOLVED_S = 900.0
 
 #: A fault goes on this long after it was named: what else follows from it shall have its chance.
 _AFTER_S = 60.0
+
+#: How long the windows of five minutes, and who looks at them, still see a fault that is over.
+_SEEN_S = 360.0
 
 _LOOK_S = 1.0
 
@@ -291,6 +295,7 @@ class Result:
 
     name: str
     begun: float
+    ended: float = math.inf
     fired: float | None = None
     resolved: float | None = None
     own: set[str] = field(default_factory=set)
@@ -315,13 +320,17 @@ def try_fault(name: str, watch: Watch, demo: int, say: Says) -> Result:
     else:
         watch.until(_AFTER_S)
     ask(demo, "DELETE", f"/faults/{name}")
+    result.ended = time.time()
     say(f"fault {name} has ended")
     result.resolved = watch.until(RESOLVED_S, alert, firing=False)
     return result
 
 
 def judge(results: list[Result], episodes: list[Episode]) -> None:
-    """Give each alert to the fault under which its condition began, however late it fired."""
+    """Give each alert to the fault under which its condition began, however late it fired.
+
+    Or to the fault before, where it is one of its consequences and that was over but a moment ago.
+    """
     for episode in episodes:
         began = [result for result in results if result.begun <= episode.active + 1]
         if not began:
@@ -329,8 +338,15 @@ def judge(results: list[Result], episodes: list[Episode]) -> None:
         result, fault = began[-1], FAULTS[began[-1].name]
         if episode.name == fault.alert:
             result.own.add(str(episode))
-        elif episode.name in fault.consequences:
-            result.consequences.add(episode.name)
+            continue
+        seen = [one for one in began if one is result or one.ended + _SEEN_S > episode.active]
+        for one in reversed(seen):
+            if (
+                episode.name in FAULTS[one.name].consequences
+                or episode.name == FAULTS[one.name].alert
+            ):
+                one.consequences.add(episode.name)
+                break
         else:
             result.unrelated.add(str(episode))
 
@@ -409,6 +425,7 @@ def main() -> int:
                 "outside": sorted({one.name for one in watch.episodes if one.name in outside}),
                 "minutes": options.minutes,
                 "false_alarms": false_alarms,
+                "episodes": [vars(episode) for episode in watch.episodes],
                 "faults": [
                     {
                         **vars(r),
@@ -421,7 +438,7 @@ def main() -> int:
                 ],
             }
             record(chosen[PROMETHEUS], start, options.folder, verdict)
-    console = Console()
+    console = Console(width=150)
     if results:
         console.print(shown(results))
     console.print(
