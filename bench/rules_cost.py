@@ -13,7 +13,7 @@ a day has one sample where there would be `THIN`; the time of a rule that reads 
 times, which is more than it would take. Times are those of a clock, so a busy machine makes them
 longer: the least ones are shown beside, and what root starts goes before others.
 
-Run by ``make rules-cost``; takes some five minutes.
+Run by ``make rules-cost``; takes some six minutes.
 """
 
 import argparse
