@@ -13,6 +13,7 @@ from gnomon.errors import DISCONNECTED, INCOMPLETE, error_type
 from gnomon.requests import METHODS, OTHER, TOGETHER
 from gnomon.routes import REMEMBERED
 from gnomon.streams import is_stream
+from gnomon.tracebacks import shorten
 from gnomon.websockets import CONNECTION, Connection
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Pass:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.finish(error)
+            shorten(error)
             raise
         finally:
             if exchange.span is not None:
@@ -190,6 +192,7 @@ class Pass:
             await self.app(scope, connection.receive, connection.send)
         except BaseException as error:
             connection.finish(error)
+            shorten(error)
             raise
         finally:
             connection.finish()

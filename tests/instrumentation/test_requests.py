@@ -140,6 +140,10 @@ def test_an_exception_before_the_response_is_an_error_of_its_class(app, serve, v
 
     assert httpx.get(f"http://{serve(app)}/fails").status_code == 500
     kind = f"{OddError.__module__}.OddError"
+    # The answer is out before the exception has left the application.
+    end = time.monotonic() + 20
+    while value("http_server_active_requests", **ACTIVE) and time.monotonic() < end:
+        time.sleep(0.01)
     assert value(COUNT, **labels("/fails", "500", kind)) == 1
     assert counted(COUNT) == 1
     assert counted("gnomon_http_background_errors_total") == 0
