@@ -298,7 +298,7 @@ def _is_watchdog(alert):
 def test_dashboard_links_are_pages_of_prometheus(stack, alert):
     """What a link leads to is there, whatever the labels in it are."""
     link = alert.annotations["dashboard_url"].replace("{{ $externalURL }}", stack.prometheus)
-    template = re.search(r"\{\{ printf `(.*?)`.*\}\}", link)
+    template = re.search(r"\{\{ (?:printf )?`(.*?)`.*\}\}", link)
     if template:
         selector = template[1].replace("%q", '"a \\"b\\" ü"')
         link = link.replace(template[0], urllib.parse.quote(selector))
