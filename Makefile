@@ -1,6 +1,6 @@
 # The verbs. Each prepares what it needs; none needs another to have run before.
 .DEFAULT_GOAL := help
-.PHONY: help up down demo-alert alert-config test-notification rules slo test check format bench trial rules-cost docs clean
+.PHONY: help up down demo-alert alert-config test-notification rules slo dashboards test check format bench trial rules-cost docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +18,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) -e '.[exporter,stack]'
 	@# pip does not compile what it installs from a checkout; compiling at run time takes memory.
-	@$(BIN)/python -m compileall -q exporter instrumentation demo stack
+	@$(BIN)/python -m compileall -q exporter instrumentation demo grafana stack
 	@touch $@
 
 $(VENV)/with-demo: $(VENV)/installed
@@ -71,6 +71,9 @@ rules-cost: $(VENV)/tested  ## What the rules cost with 100 hosts and 50 service
 
 bench-suites: $(VENV)/tested  ## Starlette's and FastAPI's own tests, with the library around every application.
 	@$(BIN)/python bench/suites.py
+
+dashboards: $(VENV)/installed  ## Make grafana/dashboards/ from its builders and thresholds.yml.
+	@$(BIN)/gnomon dashboards
 
 rules slo: $(VENV)/installed  ## Make the rules that come from prometheus/thresholds.yml and prometheus/slo/.
 	@$(BIN)/gnomon rules

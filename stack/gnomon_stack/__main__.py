@@ -11,6 +11,7 @@ from gnomon.databases.commands import queries
 from gnomon.usage.commands import usage
 from gnomon_stack import home
 from gnomon_stack.alerting.commands import alert_config, test_notification
+from gnomon_stack.dashboards_commands import dashboards
 from gnomon_stack.demo import demo_alert as run_demo
 from gnomon_stack.demo_commands import demo
 from gnomon_stack.rules_commands import rules
@@ -82,6 +83,7 @@ def demo_alert(here: home.Home) -> None:
 
 
 main.add_command(alert_config)
+main.add_command(dashboards)
 main.add_command(demo)
 main.add_command(queries)
 main.add_command(rules)

@@ -1,0 +1,14 @@
+"""What colours mean. Grafana's own names, which it has a light and a dark shade for."""
+
+GOOD = "green"
+WATCH = "orange"
+BAD = "red"
+#: Neither good nor bad: how much there is.
+PLAIN = "blue"
+#: What is no value of its own: a limit that is not an alarm, last week, a forecast.
+FAINT = "#8e8e8e"
+
+#: Shades of one colour: what half, most and nearly all stay below.
+MEDIAN = "#8ab8ff"
+MOST = "#3274d9"
+NEARLY_ALL = "#b877d9"

@@ -1,0 +1,489 @@
+"""The panels that dashboards are made of: a question each, and how its answer is drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gnomon_dashboards import colours, units
+from gnomon_dashboards.limits import value
+from gnomon_dashboards.queries import DATASOURCE, Query
+
+#: Steps of colour from the lowest up: what holds from -∞, and from each number on.
+Steps = tuple[tuple[float | None, str], ...]
+
+PLAIN: Steps = ((None, colours.PLAIN),)
+GOOD: Steps = ((None, colours.GOOD),)
+#: Anything but zero is bad.
+NONE_IS_GOOD: Steps = ((None, colours.GOOD), (1, colours.BAD))
+#: One is up, zero is down.
+UP: Steps = ((None, colours.BAD), (1, colours.GOOD))
+
+
+def above(name: str, *, watch: float = 0.8) -> Steps:
+    """Return colours for a level that shall stay below a threshold of thresholds.yml.
+
+    watch: the share of the threshold from which it is worth a look.
+    """
+    bad = value(name)
+    return ((None, colours.GOOD), (bad * watch, colours.WATCH), (bad, colours.BAD))
+
+
+def below(name: str, *, watch: float = 2) -> Steps:
+    """Return colours for a level that shall stay above a threshold of thresholds.yml.
+
+    watch: the multiple of the threshold up to which it is worth a look.
+    """
+    bad = value(name)
+    return ((None, colours.BAD), (bad, colours.WATCH), (bad * watch, colours.GOOD))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One panel.
+
+    title, question: what stands above it, and what it answers, behind the small i. kind: Grafana's
+    name of the panel type. unit: one of ``units``. empty: what is said where there is no data, if
+    that is no fault ("No GPU on this machine"). steps: colours by value. links: where a click on
+    a value leads. width, height: in the grid's 24 columns and rows of about 30 pixels. custom,
+    options, defaults: what else Grafana stores for the type. overrides: what differs for some
+    series. transformations: of what the queries answer, in order.
+    """
+
+    kind: str
+    title: str
+    question: str
+    queries: tuple[Query, ...] = ()
+    unit: str = units.COUNT
+    empty: str = ""
+    steps: Steps = PLAIN
+    decimals: int | None = None
+    low: float | None = None
+    high: float | None = None
+    links: tuple[Mapping[str, Any], ...] = ()
+    width: int = 12
+    height: int = 8
+    mappings: tuple[Mapping[str, Any], ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    custom: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    overrides: tuple[Mapping[str, Any], ...] = ()
+    transformations: tuple[Mapping[str, Any], ...] = ()
+    #: Colours by value, by the series, or one for all: Grafana's mode.
+    colour: str = "thresholds"
+    #: Asked over this time instead of the one on show ("35d"), if not "".
+    span: str = ""
+
+    def json(self, panel_id: int, x: int, y: int) -> dict[str, Any]:
+        """Return the panel as Grafana stores it, at a place in the grid."""
+        defaults: dict[str, Any] = {
+            "color": {"mode": self.colour},
+            "custom": dict(self.custom),
+            "links": [dict(link) for link in self.links],
+            "mappings": [dict(mapping) for mapping in self.mappings],
+            "thresholds": {
+                "mode": "absolute",
+                "steps": [{"color": colour, "value": start} for start, colour in self.steps],
+            },
+            "unit": self.unit,
+            **self.defaults,
+        }
+        given = {"decimals": self.decimals, "min": self.low, "max": self.high}
+        defaults |= {key: number for key, number in given.items() if number is not None}
+        if self.empty:
+            defaults["noValue"] = self.empty
+        found: dict[str, Any] = {
+            "datasource": DATASOURCE,
+            "description": self.question,
+            "fieldConfig": {
+                "defaults": defaults,
+                "overrides": [dict(override) for override in self.overrides],
+            },
+            "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
+            "id": panel_id,
+            "options": dict(self.options),
+            "targets": [query.json(_letter(n)) for n, query in enumerate(self.queries)],
+            "title": self.title,
+            "type": self.kind,
+        }
+        if self.transformations:
+            found["transformations"] = [dict(each) for each in self.transformations]
+        if self.span:
+            found["timeFrom"] = self.span
+            found["hideTimeOverride"] = False
+        return found
+
+
+def _letter(number: int) -> str:
+    """Return the name of the query with this number: A to Z, then AA, AB…."""
+    first, second = divmod(number, 26)
+    return (chr(64 + first) if first else "") + chr(65 + second)
+
+
+def styled(series: str, *, pattern: bool = False, **properties: Any) -> dict[str, Any]:
+    """Return what differs for the series or column of one name.
+
+    pattern: the name is a regular expression. properties: by their names in Grafana, with ``__``
+    for a dot: ``custom__lineWidth=2``, ``unit="s"``, ``color={"mode": "fixed", …}``.
+    """
+    matcher = (
+        {"id": "byRegexp", "options": f"/{series}/"}
+        if pattern
+        else {"id": "byName", "options": series}
+    )
+    return {
+        "matcher": matcher,
+        "properties": [
+            {"id": name.replace("__", "."), "value": given} for name, given in properties.items()
+        ],
+    }
+
+
+def coloured(series: str, colour: str, *, pattern: bool = False) -> dict[str, Any]:
+    """Return the colour of the series of one name, which says what they mean."""
+    return styled(series, pattern=pattern, color={"mode": "fixed", "fixedColor": colour})
+
+
+#: How the recording of a threshold is called in every legend, and drawn in every graph.
+LIMIT = "alert at"
+
+
+def limit(expr: str, name: str = LIMIT) -> Query:
+    """Return the query for a line at which an alert changes its mind. name: starts with LIMIT."""
+    return Query(expr=expr, legend=name)
+
+
+_LIMIT_STYLE = styled(
+    f"^{LIMIT}.*",
+    pattern=True,
+    color={"mode": "fixed", "fixedColor": colours.BAD},
+    custom__lineStyle={"fill": "dash", "dash": [8, 8]},
+    custom__lineWidth=1,
+    custom__fillOpacity=0,
+    custom__stacking={"mode": "none", "group": "A"},
+)
+
+
+def graph(
+    title: str,
+    question: str,
+    *queries: Query,
+    unit: str,
+    stacked: bool = False,
+    filled: int = 10,
+    bars: bool = False,
+    legend: Sequence[str] = ("mean", "max", "lastNotNull"),
+    logarithmic: bool = False,
+    overrides: Sequence[Mapping[str, Any]] = (),
+    low: float | None = 0,
+    **other: Any,
+) -> Panel:
+    """Return lines over time.
+
+    stacked: on top of each other, for parts of a whole. filled: opacity below the lines, in
+    percent. bars: instead of lines. legend: what its table says of each series; () for a list
+    without numbers. logarithmic: the axis. low: where the axis begins, None for where the data do.
+    """
+    custom: dict[str, Any] = {
+        "axisPlacement": "auto",
+        "drawStyle": "bars" if bars else "line",
+        "fillOpacity": 60 if stacked else filled,
+        "gradientMode": "none" if stacked or bars else "opacity",
+        "lineInterpolation": "linear",
+        "lineWidth": 1,
+        "pointSize": 4,
+        "showPoints": "never",
+        "spanNulls": False,
+        "stacking": {"group": "A", "mode": "normal" if stacked else "none"},
+    }
+    if logarithmic:
+        custom["scaleDistribution"] = {"type": "log", "log": 10}
+        low = None
+    return Panel(
+        kind="timeseries",
+        title=title,
+        question=question,
+        queries=queries,
+        unit=unit,
+        colour="palette-classic",
+        low=low,
+        custom=custom,
+        options={
+            "legend": {
+                "calcs": list(legend),
+                "displayMode": "table" if legend else "list",
+                "placement": "bottom",
+                "showLegend": True,
+                **({"sortBy": "Last *", "sortDesc": True} if legend else {}),
+            },
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        },
+        overrides=(*overrides, _LIMIT_STYLE),
+        **other,
+    )
+
+
+_REDUCED = {"calcs": ["lastNotNull"], "fields": "", "values": False}
+
+
+def number(
+    title: str,
+    question: str,
+    *queries: Query,
+    unit: str,
+    sparkline: bool = True,
+    filled: bool = False,
+    text: str = "auto",
+    **other: Any,
+) -> Panel:
+    """Return a value of now, large. sparkline: its past behind it. filled: the panel is coloured.
+
+    text: "auto", or "value_and_name" for several beside each other.
+    """
+    return Panel(
+        kind="stat",
+        title=title,
+        question=question,
+        queries=queries,
+        unit=unit,
+        width=other.pop("width", 4),
+        height=other.pop("height", 4),
+        options={
+            "colorMode": "background" if filled else "value",
+            "graphMode": "area" if sparkline else "none",
+            "justifyMode": "auto",
+            "orientation": "auto",
+            "reduceOptions": _REDUCED,
+            "textMode": text,
+        },
+        **other,
+    )
+
+
+def dial(title: str, question: str, *queries: Query, unit: str, **other: Any) -> Panel:
+    """Return a value between two ends that it cannot leave, as a share of a whole."""
+    return Panel(
+        kind="gauge",
+        title=title,
+        question=question,
+        queries=queries,
+        unit=unit,
+        low=other.pop("low", 0),
+        high=other.pop("high", 1),
+        width=other.pop("width", 4),
+        height=other.pop("height", 6),
+        options={
+            "orientation": "auto",
+            "reduceOptions": _REDUCED,
+            "showThresholdLabels": False,
+            "showThresholdMarkers": True,
+        },
+        **other,
+    )
+
+
+def ranking(title: str, question: str, *queries: Query, unit: str, **other: Any) -> Panel:
+    """Return values of now as bars beside each other, in the order of the answer."""
+    return Panel(
+        kind="bargauge",
+        title=title,
+        question=question,
+        queries=queries,
+        unit=unit,
+        low=other.pop("low", 0),
+        options={
+            "displayMode": "gradient",
+            "minVizHeight": 16,
+            "minVizWidth": 8,
+            "orientation": "horizontal",
+            "reduceOptions": _REDUCED,
+            "showUnfilled": True,
+        },
+        **other,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table.
+
+    source: the label, or "Value #REF" of the query that it comes from. title: what stands above
+    it. unit, decimals, steps: as of panels; without steps it is not coloured. bar: drawn as a
+    bar up to ``high``. link: where a click leads. width: in pixels, 0 for what is left over.
+    """
+
+    source: str
+    title: str
+    unit: str = ""
+    decimals: int | None = None
+    steps: Steps = ()
+    bar: bool = False
+    high: float | None = None
+    link: tuple[Mapping[str, Any], ...] = ()
+    width: int = 0
+    mappings: tuple[Mapping[str, Any], ...] = ()
+
+    def override(self) -> dict[str, Any]:
+        """Return how Grafana shall draw it."""
+        properties: dict[str, Any] = {}
+        if self.unit:
+            properties["unit"] = self.unit
+        if self.decimals is not None:
+            properties["decimals"] = self.decimals
+        if self.width:
+            properties["custom__width"] = self.width
+        if self.link:
+            properties["links"] = [dict(link) for link in self.link]
+        if self.mappings:
+            properties["mappings"] = [dict(mapping) for mapping in self.mappings]
+        if self.high is not None:
+            properties |= {"min": 0, "max": self.high}
+        if self.steps:
+            properties["thresholds"] = {
+                "mode": "absolute",
+                "steps": [{"color": colour, "value": start} for start, colour in self.steps],
+            }
+        if self.bar:
+            properties["custom__displayMode"] = "gradient-gauge"
+        elif self.steps:
+            properties["custom__displayMode"] = "color-text"
+        return styled(self.title, **properties)
+
+
+def table(
+    title: str,
+    question: str,
+    *queries: Query,
+    columns: Sequence[Column],
+    sort: str = "",
+    ascending: bool = False,
+    **other: Any,
+) -> Panel:
+    """Return rows: one for each set of labels that the queries share.
+
+    columns: in their order; what none of them names is not shown. A query's value is
+    ``Value #REF``, or ``Value`` where there is one query alone. sort: the title of the column.
+    """
+    wanted = {column.source: n for n, column in enumerate(columns)}
+    transformations: list[Mapping[str, Any]] = []
+    if len(queries) > 1:
+        transformations.append({"id": "merge", "options": {}})
+    transformations += [
+        {"id": "filterFieldsByName", "options": {"include": {"names": list(wanted)}}},
+        {
+            "id": "organize",
+            "options": {
+                "excludeByName": {},
+                "indexByName": wanted,
+                "renameByName": {column.source: column.title for column in columns},
+            },
+        },
+    ]
+    return Panel(
+        kind="table",
+        title=title,
+        question=question,
+        queries=queries,
+        width=other.pop("width", 24),
+        custom={"align": "auto", "displayMode": "auto", "filterable": False, "inspect": False},
+        options={
+            "footer": {"show": False, "reducer": ["sum"], "fields": ""},
+            "showHeader": True,
+            "sortBy": [{"displayName": sort, "desc": not ascending}] if sort else [],
+        },
+        overrides=tuple(column.override() for column in columns),
+        transformations=tuple(transformations),
+        **other,
+    )
+
+
+def heatmap(
+    title: str,
+    question: str,
+    query: Query,
+    *,
+    unit: str,
+    counts: bool = True,
+    **other: Any,
+) -> Panel:
+    """Return how values were spread over time: darker where more of them fell.
+
+    query: with ``buckets``, of rates by ``le``. unit: of the buckets' bounds. counts: cells are
+    events per second, not shares.
+    """
+    return Panel(
+        kind="heatmap",
+        title=title,
+        question=question,
+        queries=(query,),
+        unit=unit,
+        custom={"scaleDistribution": {"type": "linear"}},
+        options={
+            "calculate": False,
+            "cellGap": 1,
+            "cellValues": {"unit": units.EVENTS_RATE if counts else units.RATIO},
+            "color": {
+                "exponent": 0.5,
+                "fill": "dark-orange",
+                "mode": "scheme",
+                "reverse": False,
+                "scale": "exponential",
+                "scheme": "Oranges",
+                "steps": 64,
+            },
+            "exemplars": {"color": "rgba(255,0,255,0.7)"},
+            "filterValues": {"le": 1e-9},
+            "legend": {"show": True},
+            "rowsFrame": {"layout": "auto"},
+            "tooltip": {"show": True, "yHistogram": False},
+            "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit},
+        },
+        **other,
+    )
+
+
+def states(
+    title: str,
+    question: str,
+    *queries: Query,
+    named: Sequence[tuple[float, str, str]],
+    **other: Any,
+) -> Panel:
+    """Return in which state each series was, as stripes over time.
+
+    named: the states: value, text, colour.
+    """
+    mapping = {
+        "type": "value",
+        "options": {
+            f"{number:g}": {"color": colour, "index": n, "text": text}
+            for n, (number, text, colour) in enumerate(named)
+        },
+    }
+    return Panel(
+        kind="state-timeline",
+        title=title,
+        question=question,
+        queries=queries,
+        mappings=(mapping,),
+        custom={"fillOpacity": 80, "lineWidth": 0},
+        options={
+            "alignValue": "left",
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
+            "mergeValues": True,
+            "rowHeight": 0.85,
+            "showValue": "never",
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        **other,
+    )
+
+
+def text(title: str, question: str, markdown: str, **other: Any) -> Panel:
+    """Return words, as Markdown."""
+    return Panel(
+        kind="text",
+        title=title,
+        question=question,
+        options={"code": {"language": "plaintext"}, "content": markdown, "mode": "markdown"},
+        **other,
+    )

@@ -1,0 +1,55 @@
+"""What a panel asks Prometheus."""
+
+from dataclasses import dataclass
+from typing import Any
+
+#: The datasource that the viewer chose at the head of the dashboard.
+DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One expression.
+
+    legend: how its series are called, with labels as ``{{service}}``; "__auto" is Grafana's guess.
+    instant: asked once, for now, instead of over the time on show. table: rows of labels and value,
+    for tables and node graphs. buckets: one column for each `le`, for heatmaps. exemplars: its
+    samples' traces are shown as dots. least: seconds that lie between two points at least, as
+    Prometheus writes them ("1m"). ref: its name in the panel, "" for the next letter.
+    """
+
+    expr: str
+    legend: str = "__auto"
+    instant: bool = False
+    table: bool = False
+    buckets: bool = False
+    exemplars: bool = False
+    least: str = ""
+    ref: str = ""
+
+    def json(self, ref: str) -> dict[str, Any]:
+        """Return the target as Grafana stores it. ref: its name, unless it has one."""
+        found: dict[str, Any] = {
+            "datasource": DATASOURCE,
+            "editorMode": "code",
+            "exemplar": self.exemplars,
+            "expr": self.expr,
+            "format": "table" if self.table else "heatmap" if self.buckets else "time_series",
+            "instant": self.instant,
+            "legendFormat": self.legend,
+            "range": not self.instant,
+            "refId": self.ref or ref,
+        }
+        if self.least:
+            found["interval"] = self.least
+        return found
+
+
+def now(expr: str, legend: str = "__auto", *, ref: str = "") -> Query:
+    """Return a query for the value of this moment."""
+    return Query(expr=expr, legend=legend, instant=True, ref=ref)
+
+
+def rows(expr: str, *, ref: str = "") -> Query:
+    """Return a query for the value of this moment, as rows of a table."""
+    return Query(expr=expr, instant=True, table=True, ref=ref)
