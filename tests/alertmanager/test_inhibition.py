@@ -7,6 +7,7 @@ from alertmanagers import until
 CRITICAL = {"severity": "critical"}
 WARNING = {"severity": "warning"}
 INFO = {"severity": "info"}
+POOL = "db_client_connection_pool_name"
 
 # What each cause holds back, and what it must not: causes, held, heard.
 CASES = {
@@ -121,6 +122,23 @@ CASES = {
                 "mountpoint": "/data",
             },
             {"alertname": "HostFilesystemFillingUp", **WARNING, "instance": "c"},
+        ],
+    ),
+    "an empty pool is no longer nearly empty": (
+        [
+            {"alertname": "DatabasePoolExhausted", **CRITICAL, "instance": "p", POOL: "one"},
+            {"alertname": "DatabasePoolTimeouts", **CRITICAL, "instance": "p", POOL: "two"},
+            {"alertname": "DatabasePoolExhausted", **CRITICAL, "instance": "p"},
+        ],
+        [
+            {"alertname": "DatabasePoolNearlyExhausted", **WARNING, "instance": "p", POOL: "one"},
+            {"alertname": "DatabasePoolNearlyExhausted", **WARNING, "instance": "p", POOL: "two"},
+        ],
+        [
+            {"alertname": "DatabasePoolNearlyExhausted", **WARNING, "instance": "p", POOL: "three"},
+            {"alertname": "DatabasePoolNearlyExhausted", **WARNING, "instance": "q", POOL: "one"},
+            {"alertname": "DatabasePoolNearlyExhausted", **WARNING, "instance": "p"},
+            {"alertname": "DatabasePoolWaitHigh", **WARNING, "instance": "p", POOL: "one"},
         ],
     ),
     "information is background, unless it looks ahead": (
