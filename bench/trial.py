@@ -58,10 +58,14 @@ _LOOK_S = 1.0
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of the demo: the alert that names it, and what may fire besides, each with why."""
+    """A fault of the demo: the alert that names it, and what may fire besides, each with why.
+
+    first: the consequence that has to fire before all others and before the alert.
+    """
 
     alert: str
     consequences: Mapping[str, str]
+    first: str = ""
 
 
 def _promises(why: str) -> dict[str, str]:
@@ -87,6 +91,7 @@ FAULTS = {
     "pool": Fault(
         "DatabasePoolExhausted",
         {
+            "DatabasePoolNearlyExhausted": "it comes first, while everybody still gets one",
             "DatabasePoolTimeouts": "who waits for a connection gives up in the end",
             "DatabasePoolWaitHigh": "until then it waits",
             "ServiceErrorsHigh": "requests that need the database fail",
@@ -95,6 +100,7 @@ FAULTS = {
             "JobFailing": "jobs need the database",
             **_promises("requests and jobs that need the database fail"),
         },
+        first="DatabasePoolNearlyExhausted",
     ),
     "leak": Fault("ServiceMemoryLeaking", {}),
     "slow": Fault("ServiceLatencyHigh", _promises("300 ms are promised")),
@@ -301,11 +307,19 @@ class Result:
     own: set[str] = field(default_factory=set)
     consequences: set[str] = field(default_factory=set)
     unrelated: set[str] = field(default_factory=set)
+    too_early: set[str] = field(default_factory=set)
 
     @property
     def good(self) -> bool:
-        """Whether the alert fired and ended in time, and nothing unrelated fired."""
-        return self.fired is not None and self.resolved is not None and not self.unrelated
+        """Whether the alert fired and ended in time, in order, and nothing unrelated fired."""
+        in_time = self.fired is not None and self.resolved is not None
+        return in_time and not self.unrelated and not self.too_early
+
+    def order(self, name: str) -> None:
+        """Note an alert of the fault, the next that fired, if another had to fire before it."""
+        first = FAULTS[self.name].first
+        if first and name != first and first not in self.consequences:
+            self.too_early.add(name)
 
 
 def try_fault(name: str, watch: Watch, demo: int, say: Says) -> Result:
@@ -337,6 +351,7 @@ def judge(results: list[Result], episodes: list[Episode]) -> None:
             continue
         result, fault = began[-1], FAULTS[began[-1].name]
         if episode.name == fault.alert:
+            result.order(episode.name)
             result.own.add(str(episode))
             continue
         seen = [one for one in began if one is result or one.ended + _SEEN_S > episode.active]
@@ -345,6 +360,7 @@ def judge(results: list[Result], episodes: list[Episode]) -> None:
                 episode.name in FAULTS[one.name].consequences
                 or episode.name == FAULTS[one.name].alert
             ):
+                one.order(episode.name)
                 one.consequences.add(episode.name)
                 break
         else:
@@ -382,7 +398,9 @@ def what_runs() -> dict[str, str]:
 
 def shown(results: list[Result]) -> Table:
     """Return the table of the faults."""
-    table = Table("fault", "alert", "s to fire", "s to resolve", "consequences", "unrelated")
+    table = Table(
+        *("fault", "alert", "s to fire", "s to resolve", "consequences", "unrelated", "too early")
+    )
     for result in results:
         table.add_row(
             result.name,
@@ -390,6 +408,7 @@ def shown(results: list[Result]) -> Table:
             *("never" if s is None else f"{s:.0f}" for s in (result.fired, result.resolved)),
             "\n".join(sorted(result.consequences)),
             "\n".join(sorted(result.unrelated)),
+            "\n".join(sorted(result.too_early)),
             style=None if result.good else "red",
         )
     return table
@@ -432,6 +451,7 @@ def main() -> int:
                         "own": sorted(r.own),
                         "consequences": sorted(r.consequences),
                         "unrelated": sorted(r.unrelated),
+                        "too_early": sorted(r.too_early),
                         "good": r.good,
                     }
                     for r in results

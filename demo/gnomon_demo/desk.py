@@ -63,7 +63,9 @@ async def _opened(chosen: Settings) -> Desk:
     transcriptions = Transcriptions(
         database, chosen.transcripts, chosen.uploads, running, elsewhere=_celery(chosen.celery)
     )
-    running.effects = effects.effects(database, catalogue, market, transcriptions)
+    running.effects = effects.effects(
+        database, catalogue, market, transcriptions, pool_s=chosen.pool_s
+    )
     return Desk(
         settings=chosen,
         database=database,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from gnomon_demo.catalogue import Catalogue
-from gnomon_demo.database import Database
+from gnomon_demo.database import OVERFLOW, POOL_SIZE, Database
 from gnomon_demo.market import Market
 from gnomon_demo.queueing import Transcriptions
 from gnomon_demo.tones import tone
@@ -18,6 +18,9 @@ MIB = 1 << 20
 #: The fault `leak`: MiB a second, and how many at most, in each worker.
 LEAK_MIB, LEAK_MOST_MIB = 2, 256
 
+#: The fault `pool`: connections that each worker takes early, and in which share of the time.
+POOL_EARLY, POOL_EARLY_SHARE = (POOL_SIZE + OVERFLOW) * 8 // 10, 0.25
+
 #: The fault `cache-storm`: seconds between two times that the caches are emptied.
 STORM_S = 0.1
 
@@ -26,9 +29,17 @@ BACKLOG_S = 0.4
 
 
 def effects(
-    database: Database, catalogue: Catalogue, market: Market, transcriptions: Transcriptions
+    database: Database,
+    catalogue: Catalogue,
+    market: Market,
+    transcriptions: Transcriptions,
+    *,
+    pool_s: float,
 ) -> dict[str, Callable[[], Awaitable[None]]]:
-    """Return what each fault runs in a worker; cancelled, it leaves nothing behind."""
+    """Return what each fault runs in a worker; cancelled, it leaves nothing behind.
+
+    pool_s: seconds until the fault `pool` has all connections.
+    """
 
     async def leak() -> None:
         kept = []
@@ -43,6 +54,12 @@ def effects(
     async def pool() -> None:
         held = []
         try:
+            # Nobody goes without while some are left, and the pool is seen to be nearly used up.
+            while len(held) < POOL_EARLY:
+                with suppress(NoConnection):
+                    held.append(await database.engine.connect())
+                await asyncio.sleep(pool_s * POOL_EARLY_SHARE / POOL_EARLY)
+            await asyncio.sleep(pool_s * (1 - POOL_EARLY_SHARE))
             while True:
                 with suppress(NoConnection):  # all are taken: ours, or in use for a moment
                     held.append(await database.engine.connect())

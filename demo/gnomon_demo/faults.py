@@ -20,7 +20,7 @@ FAULTS = {
     "slow": "API requests wait for 0.6 to 1.4 s before they are answered",
     "errors": "a third of the API requests fail",
     "leak": "every worker keeps two more MiB each second",
-    "pool": "all connections of the database pool are taken and kept",
+    "pool": "most connections of the database pool are taken and kept, after two minutes all",
     "cache-storm": "caches are emptied ten times a second",
     "backlog": "recordings are queued faster than the workers take them",
     "outage": "the exchange answers 503 to everything",

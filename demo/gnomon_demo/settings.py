@@ -15,7 +15,8 @@ class Settings:
     data: the folder of the database, of transcripts and of faults under way. database: an address
     for SQLAlchemy's asynchronous engine. redis: the caches' second tier, None without one.
     celery: the broker of the queue, None for a queue in each worker's own memory.
-    day_s: how many seconds a day of the load takes.
+    day_s: how many seconds a day of the load takes. pool_s: how many the fault `pool` takes until
+    no connection is left.
     """
 
     port: int
@@ -27,6 +28,7 @@ class Settings:
     redis: str | None
     celery: str | None
     day_s: float
+    pool_s: float
 
     @property
     def desk(self) -> str:
@@ -75,4 +77,5 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
         redis=environ.get("GNOMON_DEMO_REDIS") or None,
         celery=environ.get("GNOMON_DEMO_CELERY") or None,
         day_s=float(environ.get("GNOMON_DEMO_DAY_SECONDS") or 86400),
+        pool_s=float(environ.get("GNOMON_DEMO_POOL_SECONDS") or 120),
     )

@@ -82,6 +82,7 @@ def environ(tmp_path_factory):
         "GNOMON_DEMO_PORT": str(servers.free_port()),
         "GNOMON_EXCHANGE_PORT": str(servers.free_port()),
         "GNOMON_DEMO_DATA": str(tmp_path_factory.mktemp("demo") / "data"),
+        "GNOMON_DEMO_POOL_SECONDS": "4",
         "OTEL_SDK_DISABLED": "true",
     }
 

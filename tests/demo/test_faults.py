@@ -5,8 +5,11 @@ import time
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from gnomon_demo import faults
+from gnomon_demo.database import Database
+from gnomon_demo.effects import effects
 from gnomon_demo.faults import FAULTS, Faults
 from gnomon_demo.tones import tone
 
@@ -124,6 +127,31 @@ def test_an_exhausted_pool_is_said_to_be_busy(desk, eventually):
     assert desk.metric("db_client_connection_timeouts_total") > 0
     desk.http.delete("/faults/pool")
     eventually(lambda: desk.get("/api/evaluations").status_code == 200)
+
+
+def test_a_pool_is_nearly_used_up_before_it_is_empty(tmp_path):
+    """For most of the time some connections are left for others, and all are given back."""
+
+    async def fill():
+        database = Database(f"sqlite+aiosqlite:///{tmp_path}/desk.db")
+        taken = database.engine.pool.checkedout
+        # The early part takes 5 s, what comes after it 15 s.
+        running = effects(database, None, None, None, pool_s=20)
+        task = asyncio.create_task(running["pool"]())
+        try:
+            async with asyncio.timeout(60):
+                while taken() < 8:  # noqa: ASYNC110  # a pool tells nobody
+                    await asyncio.sleep(0.05)
+            async with database.session() as session:
+                assert await session.scalar(text("select 1")) == 1
+            assert taken() == 8
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        assert taken() == 0
+        await database.close()
+
+    asyncio.run(fill())
 
 
 @pytest.mark.usefixtures("clean")
