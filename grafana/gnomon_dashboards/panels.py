@@ -143,6 +143,13 @@ def coloured(series: str, colour: str, *, pattern: bool = False) -> dict[str, An
     return styled(series, pattern=pattern, color={"mode": "fixed", "fixedColor": colour})
 
 
+#: Of the series that ``queries.percentiles`` returns.
+PERCENTILES = (
+    coloured("p50", colours.MEDIAN),
+    coloured("p95", colours.MOST),
+    coloured("p99", colours.NEARLY_ALL),
+)
+
 #: How the recording of a threshold is called in every legend, and drawn in every graph.
 LIMIT = "alert at"
 

@@ -53,3 +53,21 @@ def now(expr: str, legend: str = "__auto", *, ref: str = "") -> Query:
 def rows(expr: str, *, ref: str = "") -> Query:
     """Return a query for the value of this moment, as rows of a table."""
     return Query(expr=expr, instant=True, table=True, ref=ref)
+
+
+def percentiles(buckets: str) -> tuple[Query, ...]:
+    """Return what 50, 95 and 99 of 100 events stayed below, with the events' traces as dots.
+
+    buckets: the histogram's series by ``le``, chosen: ``x_seconds_bucket{service=~"$service"}``.
+    Their names are p50, p95 and p99, which ``panels.PERCENTILES`` colours. Where nothing happened
+    there is no point.
+    """
+    spread = f"sum by (le) (rate({buckets}[$__rate_interval]))"
+    return tuple(
+        Query(
+            expr=f"histogram_quantile({share}, {spread}) >= 0",  # not NaN
+            legend=name,
+            exemplars=name == "p50",  # once is enough: they are the same for all
+        )
+        for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+    )
