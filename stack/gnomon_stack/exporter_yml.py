@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gnomon_stack import discover
@@ -54,18 +54,33 @@ def write(root: Path, say: Callable[[str], None], ports: Ports | None = None) ->
         return
     finally:
         new.unlink(missing_ok=True)
-    on = [
-        name
-        for name, is_on in (
-            ("GPUs", found.gpus),
-            ("Redis", found.redis),
-            ("Celery", found.celery),
-            ("RQ", found.rq),
-            ("memcached", found.memcached),
-        )
-        if is_on
-    ]
-    say(f"Wrote {NAME}: {', '.join(on) or 'nothing but the host'} found here; the rest is in it.")
+    say(f"Wrote {NAME}: {_told(found)}")
+
+
+def _told(found: Found) -> str:
+    """Return what was found, what the file makes of it, and what to do for more."""
+    here = {
+        "GPUs": found.gpus,
+        "Redis": found.redis,
+        "Celery": found.celery,
+        "RQ": found.rq,
+        "memcached": found.memcached,
+    }
+    on = [name for name, is_on in here.items() if is_on]
+    if on:
+        told = f"{_listed(on, 'and')} found here, collected beside this host's own metrics."
+    elif found.redis_locked:
+        told = "only this host is collected yet."
+    else:
+        told = f"no {_listed(list(here), 'or')} found here, so only this host is collected."
+    if found.redis_locked:
+        told += " A Redis here asks for a password: its line has a file for it."
+    return f'{told} To collect more, take the "# " off a line there.'
+
+
+def _listed(names: Sequence[str], word: str) -> str:
+    *most, last = names
+    return f"{', '.join(most)} {word} {last}" if most else last
 
 
 def text(found: Found, ports: Ports) -> str:

@@ -190,13 +190,40 @@ def test_each_line_in_a_comment_works_by_itself(tmp_path, found):
             assert all(name == key or key in COLLECTORS for key in config.collectors)
 
 
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            Found(),
+            "no GPUs, Redis, Celery, RQ or memcached found here, so only this host is collected.",
+        ),
+        (
+            Found(amqp=True, redis_locked=True),
+            "only this host is collected yet. A Redis here asks for a password: its line has a file for it.",
+        ),
+        (
+            Found(gpus=1, memcached=True),
+            "GPUs and memcached found here, collected beside this host's own metrics.",
+        ),
+    ],
+    ids=["nothing", "locked", "some"],
+)
+def test_a_newcomer_is_told_what_was_found_and_what_to_do(tmp_path, monkeypatch, found, said):
+    """What is collected now, and how to have the rest."""
+    monkeypatch.setattr(discover, "look", lambda _ports: found)
+    heard = []
+    exporter_yml.write(tmp_path, heard.append)
+    more = 'To collect more, take the "# " off a line there.'
+    assert heard == [f"Wrote exporter.yml: {said} {more}"]
+
+
 def test_check_config_accepts_the_file(tmp_path):
     """The program itself, with real servers on the ports that it names, collects from them."""
     with redis_server(tmp_path) as (redis, _), memcached_server(tmp_path) as (memcached, _):
         said = []
         exporter_yml.write(tmp_path, said.append, Ports(redis, memcached, servers.free_port()))
         assert len(said) == 1
-        assert "Redis, memcached found here" in said[0]
+        assert "Redis and memcached found here" in said[0]
         words = [PROGRAM, "check-config", f"--config.file={tmp_path}/exporter.yml"]
         checked = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
         assert (checked.returncode, checked.stderr) == (0, "")
