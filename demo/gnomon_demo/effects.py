@@ -3,7 +3,7 @@
 import asyncio
 import mmap
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -52,20 +52,19 @@ def effects(
         await asyncio.Event().wait()
 
     async def pool() -> None:
-        held = []
-        try:
+        async with AsyncExitStack() as held:
+
+            async def take() -> None:
+                with suppress(NoConnection):  # all are taken: ours, or in use for a moment
+                    await held.enter_async_context(database.engine.connect())
+
             # Nobody goes without while some are left, and the pool is seen to be nearly used up.
-            while len(held) < POOL_EARLY:
-                with suppress(NoConnection):
-                    held.append(await database.engine.connect())
+            for _ in range(POOL_EARLY):
+                await take()
                 await asyncio.sleep(pool_s * POOL_EARLY_SHARE / POOL_EARLY)
             await asyncio.sleep(pool_s * (1 - POOL_EARLY_SHARE))
             while True:
-                with suppress(NoConnection):  # all are taken: ours, or in use for a moment
-                    held.append(await database.engine.connect())
-        finally:
-            for connection in held:
-                await connection.close()
+                await take()
 
     async def storm() -> None:
         while True:
