@@ -74,7 +74,7 @@ def _told(found: Found) -> str:
     else:
         told = f"no {_listed(list(here), 'or')} found here, so only this host is collected."
     if found.redis_locked:
-        told += " A Redis here asks for a password: its line has a file for it."
+        told += " A Redis here wants a password, as its line shows."
     return f'{told} To collect more, take the "# " off a line there.'
 
 

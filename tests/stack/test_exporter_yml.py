@@ -199,7 +199,7 @@ def test_each_line_in_a_comment_works_by_itself(tmp_path, found):
         ),
         (
             Found(amqp=True, redis_locked=True),
-            "only this host is collected yet. A Redis here asks for a password: its line has a file for it.",
+            "only this host is collected yet. A Redis here wants a password, as its line shows.",
         ),
         (
             Found(gpus=1, memcached=True),
