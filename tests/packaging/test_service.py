@@ -92,7 +92,8 @@ def pages(request):
     probe = subprocess.run(["unshare", *NAMESPACES, "true"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip(f"no namespaces can be made here: {probe.stderr.decode()}")
-    # Not pytest's own folder, which other users may not enter.
+    # Not pytest's own folder, which other users may not enter, nor any in /tmp: the unit's exporter
+    # has a /tmp of its own, and must see what lies in the folder.
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         os.chmod(folder, 0o755)
         words = ["unshare", *NAMESPACES, "sh", str(SCRIPT), folder, sys.executable, request.param]
