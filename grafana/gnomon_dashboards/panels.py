@@ -37,6 +37,21 @@ def below(name: str, *, watch: float = 2) -> Steps:
     return ((None, colours.BAD), (bad, colours.WATCH), (bad * watch, colours.GOOD))
 
 
+def words(*named: tuple[float, str, str]) -> dict[str, Any]:
+    """Return what numbers are called, for ``mappings``: value, text, colour."""
+    return {
+        "type": "value",
+        "options": {
+            f"{number:g}": {"color": colour, "index": n, "text": text}
+            for n, (number, text, colour) in enumerate(named)
+        },
+    }
+
+
+#: What a number is called that is 1 while something answers.
+ANSWERS = words((0, "no", colours.BAD), (1, "yes", colours.GOOD))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """One panel.
@@ -459,19 +474,12 @@ def states(
 
     named: the states: value, text, colour.
     """
-    mapping = {
-        "type": "value",
-        "options": {
-            f"{number:g}": {"color": colour, "index": n, "text": text}
-            for n, (number, text, colour) in enumerate(named)
-        },
-    }
     return Panel(
         kind="state-timeline",
         title=title,
         question=question,
         queries=queries,
-        mappings=(mapping,),
+        mappings=(words(*named),),
         custom={"fillOpacity": 80, "lineWidth": 0},
         options={
             "alignValue": "left",
