@@ -71,3 +71,12 @@ def percentiles(buckets: str) -> tuple[Query, ...]:
         )
         for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
     )
+
+
+def highest(series: str, count: int = 10) -> str:
+    """Return the expression for those series that were highest at some time of what is on show.
+
+    series: a name with matchers. Of what there may be hundreds of, a graph shows the few that
+    matter, and the same ones all the way.
+    """
+    return f"{series} and topk({count}, max_over_time({series}[$__range] @ end()))"
