@@ -386,11 +386,13 @@ def table(
     ``Value #REF``, or ``Value`` where there is one query alone. sort: the title of the column.
     """
     wanted = {column.source: n for n, column in enumerate(columns)}
-    transformations: list[Mapping[str, Any]] = []
+    # Before the rows are merged: two metrics' rows differ in their names, and would stay apart.
+    transformations: list[Mapping[str, Any]] = [
+        {"id": "filterFieldsByName", "options": {"include": {"names": list(wanted)}}}
+    ]
     if len(queries) > 1:
         transformations.append({"id": "merge", "options": {}})
     transformations += [
-        {"id": "filterFieldsByName", "options": {"include": {"names": list(wanted)}}},
         {
             "id": "organize",
             "options": {
