@@ -9,6 +9,7 @@ from rulebook import ROOT
 
 #: Endings that a family's name gets on the page.
 _ENDINGS = ("", "_total", "_bucket", "_count", "_sum")
+_HISTOGRAM = ("", "_bucket", "_count", "_sum")
 _LITERAL = re.compile(r'"([a-z][a-z0-9]*(?:_[a-z0-9]+)+)"')
 
 #: prometheus-client's own collector, which the library registers.
@@ -26,7 +27,12 @@ _PROCESS = {
 def exporter() -> frozenset[str]:
     """Return the names in docs/metrics.md, which a test compares with the collectors."""
     page = (ROOT / "docs/metrics.md").read_text()
-    return frozenset(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    named = re.findall(r"^\| `(\w+)` \| (\w*)", page, re.MULTILINE)
+    return frozenset(
+        name + ending
+        for name, kind in named
+        for ending in (_HISTOGRAM if kind == "histogram" else ("",))
+    )
 
 
 # In a process of its own: what an import may start belongs to no test.
