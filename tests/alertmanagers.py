@@ -4,22 +4,16 @@ import json
 import re
 import shutil
 import signal
-import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from gnomon_stack.alerting import apply
 from gnomon_stack.home import Home
 from servers import ROOT, Server, fetch, free_port, program
-
-#: For what is to come true; generous, for the machine may be busy.
-PATIENCE_S = 60.0
 
 
 class House:
@@ -155,13 +149,3 @@ class Alertmanager:
     def ask(self, path: str) -> Any:
         """Return what its API answers."""
         return json.loads(fetch(self.url + path, timeout=30))
-
-
-def until(what: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
-    """Return the first true answer of ``what()``; fail after so many seconds."""
-    end = time.monotonic() + within_s
-    while not (answer := what()):
-        if time.monotonic() > end:
-            pytest.fail(f"{what} does not hold after {within_s} s")
-        time.sleep(0.05)
-    return answer

@@ -9,9 +9,10 @@ import socket
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -48,6 +49,24 @@ def fetch(url: str, timeout: float = 5) -> bytes:
     with urllib.request.urlopen(url, timeout=timeout) as answer:
         body: bytes = answer.read()
         return body
+
+
+def until(what: Callable[[], Any], within_s: float = 60) -> Any:
+    """Return the first true answer of ``what()``; fail after so many seconds.
+
+    An OSError is no answer yet: who is asked may run and not listen, or be busy.
+    """
+    end = time.monotonic() + within_s
+    while True:
+        refused = ""
+        try:
+            if answer := what():
+                return answer
+        except OSError as error:
+            refused = f": {error}"
+        if time.monotonic() > end:
+            pytest.fail(f"{what} does not hold after {within_s} s{refused}")
+        time.sleep(0.05)
 
 
 def alive(pid: int) -> bool:

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alertmanagers import until
-from servers import free_port
+from servers import free_port, until
 
 CRITICAL = {"severity": "critical", "service": "shop", "component": "http"}
 WARNING = {"severity": "warning", "service": "shop", "component": "http"}

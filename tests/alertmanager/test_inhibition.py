@@ -2,7 +2,7 @@
 
 import pytest
 
-from alertmanagers import until
+from servers import until
 
 CRITICAL = {"severity": "critical"}
 WARNING = {"severity": "warning"}

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import yaml
 
-from alertmanagers import until
 from rulebook import ALERTS, ROOT
+from servers import until
 
 CONFIG = ROOT / "alertmanager/alertmanager.yml"
 

@@ -7,9 +7,8 @@ import urllib.parse
 
 import pytest
 
-from alertmanagers import until
 from gnomon_stack.alerting import version
-from servers import program
+from servers import program, until
 
 QUICK = (
     (r"group_wait: (30s|10s)\n", "group_wait: 1s\n"),

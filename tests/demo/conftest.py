@@ -134,14 +134,7 @@ def another(environ, exchange, tmp_path):  # noqa: ARG001  # the desk asks the e
 @pytest.fixture
 def eventually():
     """Return a function that waits until a condition holds."""
-
-    def wait(holds, within_s=PATIENCE_S):
-        end = time.monotonic() + within_s
-        while not holds():
-            assert time.monotonic() < end, f"{holds} never came true"
-            time.sleep(0.1)
-
-    return wait
+    return servers.until
 
 
 @pytest.fixture

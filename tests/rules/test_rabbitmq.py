@@ -1,14 +1,13 @@
 """The scrape job for RabbitMQ's own plugin: a real broker, a real Prometheus, 200 queues."""
 
 import json
-import time
 import urllib.parse
 
 import amqp
 import pytest
 import yaml
 
-from servers import ROOT, Server, fetch, free_port, program
+from servers import ROOT, Server, fetch, free_port, program, until
 
 QUEUES = 200
 
@@ -38,15 +37,6 @@ def query(url, expression):
     answer = fetch(f"{url}/api/v1/query?query={urllib.parse.quote(expression)}")
     found = json.loads(answer)["data"]["result"]
     return [(series["metric"], float(series["value"][1])) for series in found]
-
-
-def until(what, patience_s=40):
-    """Return the first true answer."""
-    end = time.monotonic() + patience_s
-    while not (answer := what()):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    return answer
 
 
 def test_reads_each_queue_of_a_real_rabbitmq(prometheus, rabbitmq):

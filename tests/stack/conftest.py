@@ -167,14 +167,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def eventually() -> Callable[[Callable[[], object], float], None]:
+def eventually() -> Callable[[Callable[[], object], float], object]:
     """Return a function that waits until a condition holds, at most so many seconds."""
-
-    def wait(holds: Callable[[], object], within_s: float) -> None:
-        end = time.monotonic() + within_s
-        while not holds():
-            if time.monotonic() > end:
-                pytest.fail(f"{holds} does not hold after {within_s} s")
-            time.sleep(0.05)
-
-    return wait
+    return servers.until

@@ -51,15 +51,7 @@ def test_no_worker_outlives_a_desk_that_was_killed(checkout, eventually):
     os.kill(checkout.pid("gnomon_demo desk"), signal.SIGKILL)
     stack.said("demo ended: terminated by SIGKILL; it is started again")
     stack.said("demo runs again", LONG_S)
-    eventually(lambda: _answers(checkout.url("demo", "/-/ready")), LONG_S)
-
-
-def _answers(url):
-    # It runs for a while before it listens.
-    try:
-        return servers.fetch(url)
-    except OSError:
-        return b""
+    eventually(lambda: servers.fetch(checkout.url("demo", "/-/ready")), LONG_S)
 
 
 @pytest.mark.parametrize(("word", "why"), [("off", "GNOMON_DEMO=off"), ("OFF", "GNOMON_DEMO=off")])
