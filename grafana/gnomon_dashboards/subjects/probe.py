@@ -262,7 +262,7 @@ _DETAILS = Section(
             rows(
                 f"probe_success{_HERE} * on (job, instance, service) group_left (version)"
                 f" max by (job, instance, service, version) (probe_tls_version_info{_HERE})"
-                f" and probe_ssl_earliest_cert_expiry{_HERE}",
+                f" and on (job, instance, service) probe_ssl_earliest_cert_expiry{_HERE}",
                 ref="tls",
             ),
             columns=(
