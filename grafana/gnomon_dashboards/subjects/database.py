@@ -41,7 +41,7 @@ _BUCKETS = f"db_client_operation_duration_seconds_bucket{_HERE}"
 
 _BY_QUERY = "(service, db_query_summary)"
 _TIME = f"sum by {_BY_QUERY} (rate(db_client_operation_duration_seconds_sum{_HERE}[5m]))"
-_COUNT = f"sum by {_BY_QUERY} (rate(db_client_operation_duration_seconds_count{_HERE}[5m]))"
+_COUNT = f"(sum by {_BY_QUERY} (rate(db_client_operation_duration_seconds_count{_HERE}[5m])) > 0)"
 
 _SUMMARY = Section(
     "",
@@ -106,7 +106,7 @@ _FIRST = Section(
     "",
     (
         graph(
-            "Statements",
+            "Statements, by database",
             "How many statements are sent to each database?",
             Query(
                 expr="sum by (service, db_namespace)"
@@ -186,22 +186,22 @@ _QUERIES = Section(
             "Statements by the time they take",
             "On which statements does the time go: on slow ones, or on many? `gnomon queries` shows"
             " their text and plan.",
-            rows(f"topk(50, {_TIME})", ref="time"),
+            rows(f"{_TIME} > 0", ref="time"),
             rows(_COUNT, ref="count"),
-            rows(f"{_TIME} / ({_COUNT} > 0)", ref="mean"),
+            rows(f"{_TIME} / {_COUNT}", ref="mean"),
             rows(
                 f"histogram_quantile(0.95, sum by (service, db_query_summary, le)"
                 f" (rate({_BUCKETS}[5m]))) >= 0",
                 ref="most",
             ),
             rows(
-                f"sum by {_BY_QUERY} (rate(gnomon_db_slow_queries_total{_POOL}[5m]))"
-                f" or 0 * {_COUNT}",
+                f"(sum by {_BY_QUERY} (rate(gnomon_db_slow_queries_total{_POOL}[5m]))"
+                f" and {_COUNT}) or 0 * {_COUNT}",
                 ref="slow",
             ),
             rows(
-                f"sum by {_BY_QUERY} (rate(db_client_operation_duration_seconds_count"
-                f'{{{_CHOSEN}, error_type!=""}}[5m])) or 0 * {_COUNT}',
+                f"(sum by {_BY_QUERY} (rate(db_client_operation_duration_seconds_count"
+                f'{{{_CHOSEN}, error_type!=""}}[5m])) and {_COUNT}) or 0 * {_COUNT}',
                 ref="errors",
             ),
             columns=(
