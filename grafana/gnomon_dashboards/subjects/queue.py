@@ -18,7 +18,7 @@ from gnomon_dashboards.panels import (
     table,
     words,
 )
-from gnomon_dashboards.queries import Query, now, percentiles, rows
+from gnomon_dashboards.queries import Query, highest, now, percentiles, rows
 from gnomon_dashboards.variables import Choice
 
 _HERE = '{service=~"$service", queue=~"$queue"}'
@@ -178,7 +178,7 @@ _QUEUES = Section(
         graph(
             "Waiting, by queue",
             "How many items wait in each queue? The twenty longest.",
-            Query(expr=f"topk(20, {_DEPTH})", legend="{{queue}} ({{kind}})"),
+            Query(expr=highest(_DEPTH, 20), legend="{{queue}} ({{kind}})"),
             unit=units.COUNT,
             links=(_SERVICE,),
             empty=_NO_QUEUE,
@@ -188,7 +188,7 @@ _QUEUES = Section(
             "How long has the item waited that has waited longest? No line: nothing waits, or the"
             " queue does not tell.",
             Query(
-                expr=f"topk(20, service_queue:queue_oldest_seconds:max{_HERE})",
+                expr=highest(f"service_queue:queue_oldest_seconds:max{_HERE}", 20),
                 legend="{{queue}} ({{kind}})",
             ),
             limit(f"max({recording('queue_oldest_item_too_old:seconds')}{_HERE})"),
@@ -223,7 +223,7 @@ _QUEUES = Section(
             "Time to drain",
             "How long does it take to work off what waits, at the pace of the last two minutes?",
             Query(
-                expr=f"topk(20, service_queue:queue_drain_seconds:ratio{_HERE})",
+                expr=highest(f"service_queue:queue_drain_seconds:ratio{_HERE}", 20),
                 legend="{{queue}} ({{kind}})",
             ),
             limit(f"max({recording('queue_backlog_growing:seconds')}{_HERE})"),
@@ -702,8 +702,7 @@ _RABBIT_SECTION = Section(
             "RabbitMQ: ready",
             "How many messages wait for a consumer? The twenty longest queues.",
             Query(
-                expr="topk(20, sum by (vhost, queue)"
-                f" (rabbitmq_detailed_queue_messages_ready{_BROKER}))",
+                expr=highest(f"rabbitmq_detailed_queue_messages_ready{_BROKER}", 20),
                 legend="{{vhost}} {{queue}}",
             ),
             unit=units.COUNT,
@@ -715,8 +714,7 @@ _RABBIT_SECTION = Section(
             "RabbitMQ: not acknowledged",
             "How many messages have consumers got and not said that they are done with?",
             Query(
-                expr="topk(20, sum by (vhost, queue)"
-                f" (rabbitmq_detailed_queue_messages_unacked{_BROKER}))",
+                expr=highest(f"rabbitmq_detailed_queue_messages_unacked{_BROKER}", 20),
                 legend="{{vhost}} {{queue}}",
             ),
             unit=units.COUNT,
