@@ -9,7 +9,7 @@ from gnomon_dashboards.dashboard import Dashboard
 FOLDER = Path("grafana/dashboards")
 
 #: In the order in which somebody looks: what is wrong, where, why; then what it will be.
-SUBJECTS = ("host", "container", "gpu", "cache", "queue", "database", "meta", "probe")
+SUBJECTS = ("host", "container", "gpu", "cache", "queue", "database", "dependency", "meta", "probe")
 
 
 def dashboard(subject: str) -> Dashboard:

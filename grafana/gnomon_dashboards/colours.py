@@ -12,3 +12,6 @@ FAINT = "#8e8e8e"
 MEDIAN = "#8ab8ff"
 MOST = "#3274d9"
 NEARLY_ALL = "#b877d9"
+
+#: Some of the above where Grafana takes no names: in labels of the nodes of a map.
+SHADES = {GOOD: "#73bf69", WATCH: "#ff9830", BAD: "#f2495c", PLAIN: "#5794f2"}

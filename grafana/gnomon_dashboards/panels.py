@@ -331,6 +331,7 @@ class Column:
     source: the label, or "Value #REF" of the query that it comes from. title: what stands above
     it. unit, decimals, steps: as of panels; without steps it is not coloured. bar: drawn as a
     bar up to ``high``. link: where a click leads. width: in pixels, 0 for what is left over.
+    hidden: not shown, but there for other columns' links.
     """
 
     source: str
@@ -343,6 +344,7 @@ class Column:
     link: tuple[Mapping[str, Any], ...] = ()
     width: int = 0
     mappings: tuple[Mapping[str, Any], ...] = ()
+    hidden: bool = False
 
     def override(self) -> dict[str, Any]:
         """Return how Grafana shall draw it."""
@@ -364,6 +366,8 @@ class Column:
                 "mode": "absolute",
                 "steps": [{"color": colour, "value": start} for start, colour in self.steps],
             }
+        if self.hidden:
+            properties["custom__hidden"] = True
         if self.bar:
             properties["custom__displayMode"] = "gradient-gauge"
         elif self.steps:
@@ -491,6 +495,29 @@ def states(
             "showValue": "never",
             "tooltip": {"mode": "single", "sort": "none"},
         },
+        **other,
+    )
+
+
+def node_graph(title: str, question: str, *, nodes: str, edges: str, **other: Any) -> Panel:
+    """Return a map: circles, and arrows between them.
+
+    nodes, edges: expressions whose labels are what is shown: ``id``, ``title``, ``subtitle``,
+    ``mainstat``, ``secondarystat`` and ``color`` of a node; ``id``, ``source``, ``target``,
+    ``mainstat`` and ``secondarystat`` of an edge. Labels, since Grafana knows fields by their names
+    and cannot rename values; texts, since old versions write a unit's id behind a number. Both
+    ends of each edge have to be nodes: Grafana shows nothing at all otherwise.
+    """
+    return Panel(
+        kind="nodeGraph",
+        title=title,
+        question=question,
+        queries=(
+            Query(expr=nodes, instant=True, table=True, ref="nodes"),
+            Query(expr=edges, instant=True, table=True, ref="edges"),
+        ),
+        width=other.pop("width", 24),
+        options={"edges": {}, "nodes": {}},
         **other,
     )
 
