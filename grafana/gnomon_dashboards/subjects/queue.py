@@ -40,6 +40,11 @@ _SERVICE = links.to("service", "The service", service=links.label("service"))
 _DASHED = {"fill": "dash", "dash": [4, 4]}
 
 _DEPTH = f"service_queue:queue_depth:sum{_HERE}"
+#: Nothing waits: none where somebody tells a pace.
+_DRAIN = (
+    f"service_queue:queue_drain_seconds:ratio{_HERE}"
+    f" or ({_DEPTH} == 0 and service_queue:queue_done:rate2m{_HERE})"
+)
 _FAILED = f"sum(service_queue:queue_failed:rate5m{_HERE})"
 _SUCCEEDED = f"sum(service_queue:queue_succeeded:rate5m{_HERE})"
 
@@ -108,7 +113,7 @@ _SUMMARY = Section(
             "Drained in",
             "How long does it take to work off the longest queue at the present pace? Of queues"
             " that tell their pace.",
-            now(f"max(service_queue:queue_drain_seconds:ratio{_HERE} or {_DEPTH} == 0)"),
+            now(f"max({_DRAIN})"),
             unit=units.SECONDS,
             decimals=1,
             steps=above("queue_backlog_growing:seconds"),
@@ -223,7 +228,7 @@ _QUEUES = Section(
             "Time to drain",
             "How long does it take to work off what waits, at the pace of the last two minutes?",
             Query(
-                expr=highest(f"service_queue:queue_drain_seconds:ratio{_HERE}", 20),
+                expr=_DRAIN,
                 legend="{{queue}} ({{kind}})",
             ),
             limit(f"max({recording('queue_backlog_growing:seconds')}{_HERE})"),
