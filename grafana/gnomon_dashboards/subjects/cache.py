@@ -373,6 +373,14 @@ _GUARD = Section(
     folded=True,
 )
 
+_REDIS_CALLS = f"sum by (cmd) (rate(redis_commands_total{_REDIS}[$__rate_interval]))"
+
+
+def _most(level: str, counter: str) -> str:
+    """Return a level by command, of the ten commands that a counter grew most for."""
+    return f"{level} and topk(10, sum by (cmd) (increase({counter}{_REDIS}[$__range] @ end())) > 0)"
+
+
 _REDIS_SERVERS = Section(
     "Redis",
     (
@@ -459,22 +467,22 @@ _REDIS_SERVERS = Section(
         ),
         graph(
             "Redis: commands",
-            "Which commands are called, and how often?",
-            Query(
-                expr=f"sum by (cmd) (rate(redis_commands_total{_REDIS}[$__rate_interval])) > 0",
-                legend="{{cmd}}",
-            ),
+            "Which commands are called, and how often? The ten that are called most.",
+            Query(expr=_most(_REDIS_CALLS, "redis_commands_total"), legend="{{cmd}}"),
             unit=units.OPERATIONS_RATE,
             stacked=True,
             empty=_NO_REDIS,
         ),
         graph(
             "Redis: one command",
-            "How long does the server work on one call of each command?",
+            "How long does the server work on one call of a command? The ten it works on most.",
             Query(
-                expr="sum by (cmd)"
-                f" (rate(redis_commands_duration_seconds_total{_REDIS}[$__rate_interval]))"
-                f" / (sum by (cmd) (rate(redis_commands_total{_REDIS}[$__rate_interval])) > 0)",
+                expr=_most(
+                    "sum by (cmd)"
+                    f" (rate(redis_commands_duration_seconds_total{_REDIS}[$__rate_interval]))"
+                    f" / ({_REDIS_CALLS} > 0)",
+                    "redis_commands_duration_seconds_total",
+                ),
                 legend="{{cmd}}",
             ),
             unit=units.SECONDS,
