@@ -9,7 +9,18 @@ from gnomon_dashboards.dashboard import Dashboard
 FOLDER = Path("grafana/dashboards")
 
 #: In the order in which somebody looks: what is wrong, where, why; then what it will be.
-SUBJECTS = ("host", "container", "gpu", "cache", "queue", "database", "dependency", "meta", "probe")
+SUBJECTS = (
+    "host",
+    "container",
+    "gpu",
+    "cache",
+    "queue",
+    "database",
+    "dependency",
+    "vitals",
+    "meta",
+    "probe",
+)
 
 
 def dashboard(subject: str) -> Dashboard:
