@@ -41,7 +41,9 @@ _NOBODY = "none"
 
 #: Alerts about the processors of the machine that the trial runs on. They are true, and no false
 #: alarms, where others use more of it than all that the trial runs.
-_BUSY = frozenset({"HostCPUSaturated", "HostRunQueueLong", "HostMemoryPressure"})
+_BUSY = frozenset(
+    {"HostCPUSaturated", "HostRunQueueLong", "HostRunQueueRunaway", "HostMemoryPressure"}
+)
 
 #: Seconds within which each fault has to be named, and within which its alert has to end after it.
 PROMISED_S = 300.0

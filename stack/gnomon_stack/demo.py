@@ -19,11 +19,11 @@ from gnomon_stack.supervise import lead
 from gnomon_stack.trouble import Trouble
 from gnomon_stack.webhook import Notification, receiver
 
-ALERT = "HostRunQueueLong"
+ALERT = "HostRunQueueRunaway"
 METRIC = "node_procs_running"
 
-# The rule asks for more than 20 for each processor; a few are always counted as waiting.
-TASKS_PER_PROCESSOR = 30
+# The rule asks for more than 40 for each processor; a few are always counted as waiting.
+TASKS_PER_PROCESSOR = 50
 
 # Scrape and evaluation every ten seconds, 20 s of pending, 5 s of grouping: 45 s at worst.
 _PATIENCE_S = 150.0

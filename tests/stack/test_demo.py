@@ -42,7 +42,7 @@ def test_an_alert_goes_the_whole_way(stack):
     start = done.stdout.index("is told:") + len("is told:")
     told, _ = json.JSONDecoder().raw_decode(done.stdout[start:].lstrip())
     [alert] = told["alerts"]
-    assert (alert["status"], alert["labels"]["alertname"]) == ("firing", "HostRunQueueLong")
+    assert (alert["status"], alert["labels"]["alertname"]) == ("firing", "HostRunQueueRunaway")
     assert alert["labels"]["service"] == "host"
     assert alert["generatorURL"].startswith(checkout.url("prometheus", "/"))
     assert "is told that it is over" in done.stdout
