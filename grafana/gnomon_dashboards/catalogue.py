@@ -19,6 +19,9 @@ SUBJECTS = (
     "database",
     "dependency",
     "vitals",
+    "anomaly",
+    "forecast",
+    "cost",
     "meta",
     "probe",
 )
