@@ -11,17 +11,19 @@ FOLDER = Path("grafana/dashboards")
 #: In the order in which somebody looks: what is wrong, where, why; then what it will be.
 SUBJECTS = (
     "service",
+    "slo",
     "host",
     "container",
     "gpu",
     "cache",
     "queue",
     "database",
+    "usage",
     "dependency",
-    "vitals",
     "anomaly",
     "forecast",
     "cost",
+    "vitals",
     "meta",
     "probe",
 )
