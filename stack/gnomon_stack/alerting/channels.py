@@ -55,7 +55,7 @@ class Email:
         for key, value in (("to", self.to), ("server", self.server), ("from", self.sender)):
             if not value:
                 return f"email.{key}"
-        return self.password.looked if self.username and not self.password.text else ""
+        return self.password.lacking if self.username else ""
 
     def config(self, version: Version, keep: Keep) -> Config:  # noqa: ARG002
         """Return its entry in a receiver's list."""
@@ -87,7 +87,7 @@ class Slack:
 
     def lacks(self, version: Version) -> str:  # noqa: ARG002
         """Return what it needs before it is on; "" where it is on."""
-        return "" if self.url.text else self.url.looked
+        return self.url.lacking
 
     def config(self, version: Version, keep: Keep) -> Config:  # noqa: ARG002
         """Return its entry in a receiver's list."""
@@ -117,7 +117,7 @@ class PagerDuty:
 
     def lacks(self, version: Version) -> str:  # noqa: ARG002
         """Return what it needs before it is on; "" where it is on."""
-        return "" if self.routing_key.text else self.routing_key.looked
+        return self.routing_key.lacking
 
     def config(self, version: Version, keep: Keep) -> Config:  # noqa: ARG002
         """Return its entry in a receiver's list."""
@@ -152,11 +152,11 @@ class MsTeams:
 
     def lacks(self, version: Version) -> str:
         """Return what it needs before it is on; "" where it is on."""
-        if not self.url.text:
-            return self.url.looked
+        if self.url.lacking or version >= _TEAMS:
+            return self.url.lacking
         needed = ".".join(map(str, _TEAMS))
         here = ".".join(map(str, version))
-        return "" if version >= _TEAMS else f"Alertmanager {needed} or later; this one is {here}"
+        return f"Alertmanager {needed} or later; this one is {here}"
 
     def config(self, version: Version, keep: Keep) -> Config:  # noqa: ARG002
         """Return its entry in a receiver's list."""
@@ -181,7 +181,7 @@ class Webhook:
 
     def lacks(self, version: Version) -> str:  # noqa: ARG002
         """Return what it needs before it is on; "" where it is on."""
-        return "" if self.url.text else self.url.looked
+        return self.url.lacking
 
     def config(self, version: Version, keep: Keep) -> Config:
         """Return its entry in a receiver's list.

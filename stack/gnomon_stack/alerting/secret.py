@@ -26,6 +26,11 @@ class Secret:
     text: str
     looked: str
 
+    @property
+    def lacking(self) -> str:
+        """The file that would have to be there; "" where there is a secret."""
+        return "" if self.text else self.looked
+
     def __repr__(self) -> str:
         return f"Secret({self.name!r}, {'…' if self.text else 'missing'})"
 
