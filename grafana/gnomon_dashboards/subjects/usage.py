@@ -205,7 +205,7 @@ _NUMBERS = Section(
             link=_GPU,
         ),
         graph(
-            "GPU",
+            "GPUs of the process",
             "How busy were the GPUs that the process holds memory on?",
             Query(expr=_mean("gpu_ratio", _BY), legend=_NAME, least="1m"),
             unit=units.RATIO,
@@ -218,6 +218,10 @@ _NUMBERS = Section(
 )
 
 _ENDED = f"sum {_BY} (increase(gnomon_usage_duration_seconds_count{_HERE}[$__range])) > 0"
+_ERRORS = (
+    "sum by (service, name, error_type)"
+    f" (increase(gnomon_usage_errors_total{_HERE}[$__rate_interval]))"
+)
 _FAILED = f"sum {_BY} (increase(gnomon_usage_errors_total{_HERE}[$__range]))"
 
 
@@ -304,8 +308,8 @@ _EACH = Section(
             "Failed",
             "Which work ended with an exception, and with which?",
             Query(
-                expr="sum by (service, name, error_type)"
-                f" (increase(gnomon_usage_errors_total{_HERE}[$__rate_interval]))",
+                expr=f"{_ERRORS} or 0 * (sum {_BY} (gnomon_usage_active{_HERE})"
+                f" unless on (service, name) {_ERRORS})",
                 legend=f"{_NAME} {{{{error_type}}}}",
                 least="1m",
             ),
@@ -314,7 +318,7 @@ _EACH = Section(
             width=8,
             legend=(),
             links=(_SERVICE,),
-            empty="No work failed",
+            empty=_NO_WORK,
         ),
     ),
 )
@@ -534,7 +538,7 @@ _BATCHES = Section(
             empty=_NO_BATCH,
         ),
         table(
-            "Batches",
+            "Each batch",
             "Which batches lose items, and to what?",
             *(
                 rows(
