@@ -326,7 +326,7 @@ _JOB_SECTION = Section(
     "Jobs",
     (
         table(
-            "Jobs",
+            "Each job",
             "Which job fails, has stopped running, or takes long?",
             rows(_STATE, ref="state"),
             rows(_job("service_job:job_last_success_age:seconds"), ref="success"),
