@@ -221,7 +221,7 @@ _ROUTES = Section(
     "Pages",
     (
         table(
-            "Pages",
+            "Each page",
             "Which page is slow for many? What three of four views of the time on show stay below,"
             " and the share of views that loaded well.",
             rows(_FIRST_BYTE.views(by=_BY) + " > 0", ref="views"),
@@ -310,8 +310,8 @@ DASHBOARD = Dashboard(
                 ),
                 *(_shares(vital) for vital in _VITALS),
                 graph(
-                    "Views",
-                    "Which pages are looked at? Reported views an hour.",
+                    "Views an hour, by page",
+                    "Which pages are looked at?",
                     Query(
                         expr=highest(f"service_route:web_vitals_views:increase1h{_HERE}"),
                         legend="{{service}} {{http_route}}",
