@@ -298,7 +298,7 @@ _POOLS = Section(
     "Pools",
     (
         table(
-            "Pools",
+            "Each pool",
             "Which pool is too small, holds its connections too long, or does not get them back?",
             rows(
                 f"sum by {_BY_POOL} (db_client_connection_count"
