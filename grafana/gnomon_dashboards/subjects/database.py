@@ -228,6 +228,33 @@ _QUERIES = Section(
             height=10,
             empty=_NO_CALL,
         ),
+        graph(
+            "Statements, by what they do",
+            "What is asked for: reading, writing, or the bounds of transactions?",
+            Query(
+                expr="sum by (db_operation_name) (rate(db_client_operation_duration_seconds_count"
+                f"{_HERE}[$__rate_interval]))",
+                legend="{{db_operation_name}}",
+            ),
+            unit=units.OPERATIONS_RATE,
+            stacked=True,
+            empty=_NO_DATABASE,
+        ),
+        graph(
+            "Errors, by kind",
+            "With what do statements fail?",
+            Query(
+                expr="sum by (service, error_type) (rate("
+                f'db_client_operation_duration_seconds_count{{{_CHOSEN}, error_type!=""}}'
+                "[$__rate_interval]))"
+                f" or 0 * (sum by (service) (service_database:db_operations:rate5m{_HERE}))",
+                legend="{{service}} {{error_type}}",
+            ),
+            unit=units.EVENTS_RATE,
+            filled=0,
+            links=(_SERVICE,),
+            empty=_NO_CALL,
+        ),
         heatmap(
             "How long statements take, all of them",
             "Are there two kinds of statements, fast ones and slow ones, that a percentile hides?",
@@ -292,6 +319,14 @@ _INDEXES = Section(
 def _pool(level: str) -> str:
     """Return a level by service and pool alone, so that the rows of a table find each other."""
     return f"sum by {_BY_POOL} ({level}{_POOL})"
+
+
+def _wrong(recorded: str) -> str:
+    """Return what is only recorded where it is not zero, of all pools together."""
+    return (
+        f"sum({recorded}:increase5m{_POOL})"
+        f" or 0 * sum(db_client_connection_pending_requests{_POOL})"
+    )
 
 
 _POOLS = Section(
@@ -421,21 +456,21 @@ _POOLS = Section(
             empty="No pool is watched",
         ),
         graph(
-            "What went wrong",
+            "What went wrong, 5 min",
             "How many callers waited in vain, and how many connections could not be opened or"
             " broke?",
-            Query(
-                expr=f"sum(increase(db_client_connection_timeouts_total{_POOL}[$__rate_interval]))",
-                legend="waited in vain",
-            ),
-            Query(
-                expr="sum by (error_type)"
-                f" (increase(gnomon_db_connection_errors_total{_POOL}[$__rate_interval]))",
-                legend="{{error_type}}",
+            Query(expr=_wrong("instance_pool:db_connection_timeouts"), legend="waited in vain"),
+            Query(expr=_wrong("instance_pool:db_connection_errors"), legend="broken"),
+            limit(
+                f"max({recording('database_connection_errors:count')}{_POOL})",
+                "alert at: broken",
             ),
             unit=units.COUNT,
-            bars=True,
-            overrides=(coloured("waited in vain", colours.BAD),),
+            filled=0,
+            overrides=(
+                coloured("waited in vain", colours.NEARLY_ALL),
+                coloured("broken", colours.WATCH),
+            ),
             empty="No pool is watched",
         ),
         graph(
