@@ -1,4 +1,8 @@
-"""`python -m gnomon_demo desk|exchange|load|worker`: one of the demo's processes."""
+"""`python -m gnomon_demo desk|exchange|load|worker`: one of the demo's processes.
+
+`healthy PROCESS` says by its exit status whether one does its work; `fault NAME [SECONDS]` makes
+something go wrong on purpose.
+"""
 
 import os
 import sys
@@ -7,14 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.request import ProxyHandler, build_opener
 
-from gnomon_demo.settings import HOST, settings
+from gnomon_demo.settings import settings
 
 # One thread of linear algebra: more would only wait for each other over arrays as small as ours.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # The C library would give each thread a heap of its own, and each heap would keep its peak.
 os.environ.setdefault("MALLOC_ARENA_MAX", "2")
 
-_USAGE = "usage: python -m gnomon_demo desk|exchange|load|worker"
+_USAGE = """\
+usage: python -m gnomon_demo desk|exchange|load|worker
+       python -m gnomon_demo healthy PROCESS
+       python -m gnomon_demo fault NAME [SECONDS]"""
 
 
 def main(words: list[str]) -> None:
@@ -26,9 +33,9 @@ def main(words: list[str]) -> None:
 
             chosen.prepare()
             faults.forget(chosen.faults)
-            _serve("gnomon_demo.desk:app", chosen.port, chosen.workers)
+            _serve("gnomon_demo.desk:app", chosen.listen, chosen.port, chosen.workers)
         case ["exchange"]:
-            _serve("gnomon_demo.exchange:app", chosen.exchange_port, 1)
+            _serve("gnomon_demo.exchange:app", chosen.listen, chosen.exchange_port, 1)
         case ["load"]:
             _wait(f"{chosen.desk}/-/ready")
             script = str(Path(__file__).with_name("load.py"))
@@ -39,6 +46,18 @@ def main(words: list[str]) -> None:
             from gnomon_demo import tasks  # noqa: PLC0415
 
             tasks.work()
+        case ["healthy", process]:
+            from gnomon_demo import health  # noqa: PLC0415
+
+            sys.exit(health.trouble(process, chosen))
+        case ["fault", name] | ["fault", name, _]:
+            from gnomon_demo import faults  # noqa: PLC0415
+
+            chosen.prepare()
+            try:
+                faults.begin(chosen.faults, name, float(words[2]) if words[2:] else 300)
+            except (KeyError, ValueError):
+                sys.exit(f"{_USAGE}\nfaults: {', '.join(faults.FAULTS)}")
         case _:
             sys.exit(_USAGE)
 
@@ -52,12 +71,12 @@ def _wait(url: str) -> None:
         time.sleep(0.5)
 
 
-def _serve(app: str, port: int, workers: int) -> None:
+def _serve(app: str, host: str, port: int, workers: int) -> None:
     import uvicorn  # noqa: PLC0415
 
     uvicorn.run(
         app,
-        host=HOST,
+        host=host,
         port=port,
         workers=workers,
         access_log=False,

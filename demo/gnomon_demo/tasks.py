@@ -1,7 +1,9 @@
-"""The queue on Celery, for desks that have a Redis: GNOMON_DEMO_CELERY=redis://127.0.0.1:6379/0.
+"""The queue on Celery, for desks that have a broker.
 
-The desk then only submits; `python -m gnomon_demo worker` transcribes, on as many machines as share
-the data folder and the database.
+GNOMON_DEMO_CELERY is its address: redis://127.0.0.1:6379/0, or
+amqp://user:password@127.0.0.1:5672// of RabbitMQ. The desk then only submits;
+`python -m gnomon_demo worker` transcribes, on as many machines as share the data folder and the
+database.
 """
 
 import asyncio
@@ -13,17 +15,27 @@ import gnomon
 from gnomon_demo.audio import NotAudio
 from gnomon_demo.database import Database
 from gnomon_demo.faults import Faults
-from gnomon_demo.queueing import PAUSE_S, TRIES, WORKERS, Transcriptions
-from gnomon_demo.settings import HOST, settings
+from gnomon_demo.queueing import PAUSE_S, PRIORITIES, TRIES, WORKERS, Transcriptions
+from gnomon_demo.settings import settings
 
-app = Celery("desk", broker=settings().celery, set_as_current=False)
+_LOWEST = len(PRIORITIES) - 1
+_BROKER = settings().celery or ""
+_REDIS = _BROKER.startswith(("redis", "rediss"))
+
+app = Celery("desk", broker=_BROKER or None, set_as_current=False)
 app.conf.update(
+    # A broker that is gone without a word is noticed after two beats.
+    broker_heartbeat=15,
     broker_connection_retry_on_startup=True,
-    # Redis has no priorities of its own: a list for each, 0 first.
-    broker_transport_options={"queue_order_strategy": "priority", "priority_steps": [0, 1, 2]},
+    # Redis has no priorities of its own: a list for each, 0 first. RabbitMQ has, the highest first,
+    # and says of each message whether it has it.
+    broker_transport_options={"queue_order_strategy": "priority", "priority_steps": [0, 1, 2]}
+    if _REDIS
+    else {"confirm_publish": True},
     task_acks_late=True,
     task_default_queue="transcriptions",
     task_ignore_result=True,
+    task_queue_max_priority=None if _REDIS else _LOWEST,
     task_send_sent_event=True,
     worker_prefetch_multiplier=1,
     worker_send_task_events=True,
@@ -31,8 +43,9 @@ app.conf.update(
 
 
 async def submit(recording: str, rank: int) -> None:
-    """Queue a recording. Raises kombu's OperationalError where Redis cannot be reached."""
-    send = partial(transcribe.apply_async, (recording,), priority=rank, retry=False)
+    """Queue a recording. Raises kombu's OperationalError where the broker cannot be reached."""
+    priority = rank if _REDIS else _LOWEST - rank
+    send = partial(transcribe.apply_async, (recording,), priority=priority, retry=False)
     await asyncio.to_thread(send)
 
 
@@ -70,5 +83,5 @@ def work() -> None:
     """Run Celery's worker until it is stopped; its metrics are on a page of their own."""
     chosen = settings()
     chosen.prepare()
-    with gnomon.expose(service="desk-worker", address=HOST, port=chosen.worker_port):
+    with gnomon.expose(service="desk-worker", address=chosen.listen, port=chosen.worker_port):
         app.worker_main(["worker", "--concurrency", str(WORKERS), "--loglevel", "WARNING"])
