@@ -43,6 +43,11 @@ _BY_QUERY = "(service, db_query_summary)"
 _TIME = f"sum by {_BY_QUERY} (rate(db_client_operation_duration_seconds_sum{_HERE}[5m]))"
 _COUNT = f"(sum by {_BY_QUERY} (rate(db_client_operation_duration_seconds_count{_HERE}[5m])) > 0)"
 
+_ERRORS = (
+    "sum by (service, error_type) (rate(db_client_operation_duration_seconds_count"
+    f'{{{_CHOSEN}, error_type!=""}}[$__rate_interval]))'
+)
+
 _SUMMARY = Section(
     "",
     (
@@ -244,10 +249,9 @@ _QUERIES = Section(
             "Errors, by kind",
             "With what do statements fail?",
             Query(
-                expr="sum by (service, error_type) (rate("
-                f'db_client_operation_duration_seconds_count{{{_CHOSEN}, error_type!=""}}'
-                "[$__rate_interval]))"
-                f" or 0 * (sum by (service) (service_database:db_operations:rate5m{_HERE}))",
+                expr=f"{_ERRORS} or 0 * (sum by (service)"
+                f" (service_database:db_operations:rate5m{_HERE})"
+                f" unless on (service) {_ERRORS})",
                 legend="{{service}} {{error_type}}",
             ),
             unit=units.EVENTS_RATE,
