@@ -18,7 +18,7 @@ from gnomon_dashboards.panels import (
     words,
 )
 from gnomon_dashboards.queries import Query, now, rows
-from gnomon_dashboards.variables import Choice
+from gnomon_dashboards.variables import Choice, Options
 
 _NONE = "No signal of this kind"
 
@@ -26,6 +26,9 @@ _NONE = "No signal of this kind"
 _OF = 'service=~"$service", queue=~"$queue|", cache=~"$cache|", tier=~"$tier|"'
 _CHOSEN = f'{{anomaly_name=~"$anomaly_name", {_OF}}}'
 _SERVICE = '{service=~"$service"}'
+
+_SIGNAL = "{{anomaly_name}} {{queue}}{{cache}} {{tier}}"
+_DISTANCE = "((anomaly:level:last5m - anomaly:baseline:median3w) / (anomaly:width:max > 0))"
 
 _STATES = (
     (0, "as usual", colours.GOOD),
@@ -215,7 +218,7 @@ _BANDS = Section(
             Query(
                 expr=f"(anomaly:level:last5m{_SERVICE} - anomaly:baseline:median3w{_SERVICE})"
                 f" / (anomaly:width:max{_SERVICE} > 0)",
-                legend="{{anomaly_name}} {{queue}}{{cache}} {{tier}}",
+                legend=_SIGNAL,
             ),
             Query(expr="vector(1)", legend="edge of the band"),
             Query(expr="vector(-1)", legend="the other edge"),
@@ -238,7 +241,7 @@ _BANDS = Section(
             "When was each signal of the service outside of its band?",
             Query(
                 expr=_state(_SERVICE),
-                legend="{{anomaly_name}} {{queue}}{{cache}} {{tier}}",
+                legend=_SIGNAL,
             ),
             named=_STATES,
             empty="This service has no signal yet",
@@ -285,6 +288,20 @@ _SIGNALS = Section(
             empty="No service has a signal yet",
         ),
         graph(
+            "Furthest from usual",
+            "Which signals of all services are furthest from what is usual, in half widths of their"
+            " bands? Beyond 1, or below -1, they are outside.",
+            Query(
+                expr=f"{_DISTANCE}"
+                f" and topk(10, max_over_time(abs({_DISTANCE})[$__range:1h] @ end()))",
+                legend=f"{{{{service}}}} {_SIGNAL}",
+            ),
+            unit=units.COUNT,
+            decimals=1,
+            low=None,
+            empty="Known after three weeks",
+        ),
+        graph(
             "Unusual signals by service",
             "How many signals of each service were unusual at the same time?",
             Query(expr="service:anomalies:count", legend="{{service}}"),
@@ -292,8 +309,6 @@ _SIGNALS = Section(
             decimals=0,
             bars=True,
             stacked=True,
-            width=24,
-            height=6,
             legend=(),
             empty="Nothing was unusual",
         ),
@@ -389,7 +404,13 @@ DASHBOARD = Dashboard(
     title="Anomalies",
     purpose="What is unusual for this hour of the week, and how far from usual it is.",
     variables=(
-        Choice(name="service", source="anomaly:level:last5m", title="Service", one=True),
+        # Whoever has queues or caches alone is reached by a click in the table of signals.
+        Choice(
+            name="service",
+            source='anomaly:level:last5m{anomaly_name="traffic"}',
+            title="Service",
+            one=True,
+        ),
         Choice(
             name="queue",
             source='anomaly:level:last5m{service=~"$service"}',
@@ -408,11 +429,16 @@ DASHBOARD = Dashboard(
             title="Tier",
             one=True,
         ),
-        Choice(
+        Options(
             name="anomaly_name",
-            source='anomaly:level:last5m{service=~"$service"}',
             title="Signal by hour",
-            one=True,
+            values=(
+                ("traffic", "traffic"),
+                ("latency", "latency"),
+                ("errors", "error_ratio"),
+                ("queue", "queue_depth"),
+                ("cache", "hit_ratio"),
+            ),
         ),
     ),
     sections=(_SUMMARY, _BANDS, _SIGNALS, _HOURS),

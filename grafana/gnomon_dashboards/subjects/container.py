@@ -42,7 +42,7 @@ _SUMMARY = Section(
         number(
             "Groups",
             "How many control groups (services, containers, pods) are watched?",
-            Query(expr=f"count(container_memory_working_set_bytes{_GROUPS})", legend="groups"),
+            Query(expr=f"count(instance_container:container_cpu:rate5m{_GROUPS})", legend="groups"),
             unit=units.WHOLE,
             empty=_NO_GROUPS,
         ),
@@ -86,7 +86,7 @@ _SUMMARY = Section(
             "From how many groups did the kernel kill a process for its memory within a day?",
             now(
                 f"count(max_over_time(instance_container:container_oom:increase10m{_HERE}[1d]))"
-                f" or 0 * count(container_memory_working_set_bytes{_HERE})"
+                f" or 0 * count(instance_container:container_cpu:rate5m{_HERE})"
             ),
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
@@ -499,7 +499,7 @@ DASHBOARD = Dashboard(
         Choice(name="instance", source="node_uname_info", title="Machine"),
         Choice(
             name="id",
-            source='container_memory_working_set_bytes{instance=~"$instance", id!="/"}',
+            source='container_cpu_usage_seconds_total{instance=~"$instance", id!="/"}',
             title="Control group",
         ),
         Choice(

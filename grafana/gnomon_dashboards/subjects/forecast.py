@@ -383,6 +383,7 @@ _FAILURES = Section(
             ),
             sort="Failures, 7 days",
             width=12,
+            empty="Known after four minutes",
         ),
         graph(
             "Probability of a failure within 48 hours",
@@ -396,13 +397,14 @@ _FAILURES = Section(
             limit(f"max({recording('forecast_failure:ratio')}{_SERVICES})"),
             unit=units.RATIO,
             high=1,
+            empty="Known after four minutes",
         ),
         graph(
             "Error budgets left",
             "What is left of each budget for errors? Below zero the promise is broken.",
             Query(
                 expr=f"slo:period_error_budget_remaining:ratio{_SERVICES}",
-                legend="{{service}} {{slo}}",
+                legend="{{service}} {{sloth_slo}}",
             ),
             unit=units.RATIO,
             low=None,
@@ -418,7 +420,7 @@ DASHBOARD = Dashboard(
     title="Capacity and forecast",
     purpose="What will be full, and when; how much traffic is coming; what will probably fail.",
     variables=(
-        Choice(name="instance", source="resource:saturation:ratio", title="Machine"),
+        Choice(name="instance", source="resource:saturation:ratio", title="Instance"),
         Choice(
             name="resource",
             source='resource:saturation:ratio{instance=~"$instance"}',
