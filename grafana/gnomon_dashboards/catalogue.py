@@ -10,6 +10,7 @@ FOLDER = Path("grafana/dashboards")
 
 #: In the order in which somebody looks: what is wrong, where, why; then what it will be.
 SUBJECTS = (
+    "overview",
     "service",
     "slo",
     "host",
