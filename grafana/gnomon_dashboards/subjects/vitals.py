@@ -29,7 +29,7 @@ _ROUTE = links.to(
     "service",
     "The route",
     service=links.column("Service"),
-    http_route=links.column("Page"),
+    route=links.column("Page"),
 )
 
 
