@@ -511,4 +511,5 @@ DASHBOARD = Dashboard(
     ),
     sections=(_SUMMARY, _LIMITS, _ALL, _GROUPED, _OWN),
     about='component=~"container|process"',
+    deploys='service=~"$service"',
 )

@@ -564,10 +564,16 @@ _LIBRARY = Section(
             overrides=(coloured("lost$", colours.BAD, pattern=True),),
             empty="No application exports spans",
         ),
+    ),
+)
+
+_SIZE = Section(
+    "What takes room, and what runs",
+    (
         table(
             "Largest families",
-            "Which metrics have the most series? The question is dear: it is asked when this is"
-            " opened.",
+            "Which metrics have the most series? The question is dear, so it is asked only when"
+            " this is opened.",
             rows('topk(20, count by (__name__) ({__name__!=""}))'),
             columns=(
                 Column(source="__name__", title="Metric"),
@@ -606,6 +612,6 @@ DASHBOARD = Dashboard(
     purpose="Whether what watches is well: scrapes, rules, messages, its own memory; and what is"
     " lost on the way.",
     variables=(Choice(name="job", source="up", title="Job"),),
-    sections=(_SUMMARY, _TARGETS, _RULES, _STORE, _EXPORTER, _LIBRARY),
+    sections=(_SUMMARY, _TARGETS, _RULES, _STORE, _EXPORTER, _LIBRARY, _SIZE),
     about='component=~"scrape|rules|notifications|exporter|configuration|telemetry"',
 )

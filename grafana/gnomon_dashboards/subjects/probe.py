@@ -344,5 +344,6 @@ DASHBOARD = Dashboard(
     ),
     sections=(_SUMMARY, _ENDPOINTS, _DETAILS),
     about='component="probe", service=~"$service"',
+    deploys='service=~"$service"',
     since="now-6h",
 )
