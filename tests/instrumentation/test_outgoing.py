@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter, Retry
 
 import gnomon
 from gnomon import outgoing
+from gnomon.outgoing.replaced import Replaced
 
 COUNT = "http_client_request_duration_seconds_count"
 RETRIES = "gnomon_http_client_retries_total"
@@ -413,6 +414,56 @@ def test_the_libraries_are_left_as_they_were():
     )
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+class Client:
+    """A library's class with two methods."""
+
+    def ask(self):
+        return "asked"
+
+    def tell(self):
+        return "told"
+
+
+def louder(original):
+    """Return a method that says what the original says, and an exclamation mark."""
+
+    def loud(self):
+        return original(self) + "!"
+
+    return loud
+
+
+@pytest.fixture
+def replaced(monkeypatch):
+    """Both methods of the class, replaced, and put back after the test in any case."""
+    monkeypatch.setattr(Client, "ask", Client.ask)
+    monkeypatch.setattr(Client, "tell", Client.tell)
+    both = Replaced((Client, "ask", louder), (Client, "tell", louder))
+    both.install()
+    both.install()
+    return both
+
+
+def test_a_method_that_somebody_keeps_works_after_uninstall(replaced):
+    """As a subclass does that names it anew; ours was put around once."""
+    kept = Client.ask
+    assert (Client().ask(), Client().tell()) == ("asked!", "told!")
+    replaced.uninstall()
+    replaced.uninstall()
+    assert (Client().ask(), Client().tell()) == ("asked", "told")
+    assert kept(Client()) == "asked!"
+    replaced.install()
+    assert Client().ask() == "asked!"
+
+
+def test_what_somebody_else_has_put_around_since_stays(replaced, monkeypatch):
+    """Around either method: then all stay, and are not put around a second time."""
+    monkeypatch.setattr(Client, "tell", louder(Client.tell))
+    replaced.uninstall()
+    replaced.install()
+    assert (Client().ask(), Client().tell()) == ("asked!", "told!!")
 
 
 def test_peers_are_bounded():

@@ -1,5 +1,6 @@
 """aiohttp: its own tracing hooks, in every session that is made from now on."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 from types import SimpleNamespace
@@ -10,34 +11,20 @@ from yarl import URL
 
 from gnomon import guard
 from gnomon.outgoing import record
+from gnomon.outgoing.replaced import Replaced
 
 _NOT_FOLLOWED = (
     aiohttp.TooManyRedirects,
     getattr(aiohttp, "RedirectClientError", aiohttp.TooManyRedirects),  # since aiohttp 3.10
 )
 
-_init: Any = None
 
+def _making(original: Callable[..., None]) -> Callable[..., None]:
+    def made(self: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+        configs = list(options.pop("trace_configs", None) or ())
+        original(self, *args, trace_configs=[*configs, _hooks()], **options)
 
-def install() -> None:
-    """Give sessions the hooks."""
-    global _init  # noqa: PLW0603  # what there was, to put back
-    if _init is None:
-        _init = aiohttp.ClientSession.__init__
-        aiohttp.ClientSession.__init__ = _made  # type: ignore[method-assign]
-
-
-def uninstall() -> None:
-    """Give new sessions none; those that have them keep them."""
-    global _init  # noqa: PLW0603
-    if _init is not None and aiohttp.ClientSession.__init__ is _made:
-        aiohttp.ClientSession.__init__ = _init  # type: ignore[method-assign]
-        _init = None
-
-
-def _made(self: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
-    configs = list(options.pop("trace_configs", None) or ())
-    _init(self, *args, trace_configs=[*configs, _hooks()], **options)
+    return made
 
 
 def _hooks() -> aiohttp.TraceConfig:
@@ -80,3 +67,8 @@ def _note(
         guard.failed("outgoing aiohttp")
         return
     record(method, url.host, url.port, seconds, status=status, error=error)
+
+
+# Sessions that were made with the hooks keep them.
+_methods = Replaced((aiohttp.ClientSession, "__init__", _making))
+install, uninstall = _methods.install, _methods.uninstall

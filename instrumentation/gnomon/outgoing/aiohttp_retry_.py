@@ -1,30 +1,22 @@
 """aiohttp-retry: what its client sends until it succeeds is one request."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp_retry import client
 
 from gnomon.outgoing.attempts import attempts
-
-_do: Any = None
-
-
-def install() -> None:
-    """Take what the client sends as attempts."""
-    global _do  # noqa: PLW0603  # what there was, to put back
-    if _do is None:
-        _do = client._RequestContext._do_request  # noqa: SLF001  # there is no public place
-        client._RequestContext._do_request = _sent  # type: ignore[method-assign]  # noqa: SLF001
+from gnomon.outgoing.replaced import Replaced
 
 
-def uninstall() -> None:
-    """Put back what there was, unless something else has been put around since."""
-    global _do  # noqa: PLW0603
-    if _do is not None and client._RequestContext._do_request is _sent:  # noqa: SLF001
-        client._RequestContext._do_request = _do  # type: ignore[method-assign]  # noqa: SLF001
-        _do = None
+def _sending(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def sent(self: Any) -> Any:
+        with attempts():
+            return await original(self)
+
+    return sent
 
 
-async def _sent(self: Any) -> Any:
-    with attempts():
-        return await _do(self)
+# There is no public place.
+_methods = Replaced((client._RequestContext, "_do_request", _sending))  # noqa: SLF001
+install, uninstall = _methods.install, _methods.uninstall

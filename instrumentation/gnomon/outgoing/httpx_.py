@@ -1,64 +1,51 @@
 """httpx: its transports, so that each redirect and attempt counts, and mocks do not."""
 
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
 import httpx
 
 from gnomon.outgoing import record
-
-_sync: Any = None
-_async: Any = None
+from gnomon.outgoing.replaced import Replaced
 
 
-def install() -> None:
-    """Put the measurement around both transports."""
-    global _sync, _async  # noqa: PLW0603  # what there was, to put back
-    if _sync is not None:
-        return
-    _sync = httpx.HTTPTransport.handle_request
-    _async = httpx.AsyncHTTPTransport.handle_async_request
-    httpx.HTTPTransport.handle_request = _handle_request  # type: ignore[method-assign]
-    httpx.AsyncHTTPTransport.handle_async_request = _handle_async_request  # type: ignore[method-assign]
+def _measuring(original: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
+    def handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        retries: list[None] = []
+        if _may_retry(self):
+            _tell_retries(request, retries)
+        began = perf_counter()
+        try:
+            response = original(self, request)
+        except BaseException as error:
+            _note(request, began, len(retries), error=error)
+            raise
+        _note(request, began, len(retries), status=response.status_code)
+        return response
+
+    return handle_request
 
 
-def uninstall() -> None:
-    """Put back what there was, unless something else has been put around since."""
-    global _sync, _async  # noqa: PLW0603
-    if _sync is not None and httpx.HTTPTransport.handle_request is _handle_request:
-        httpx.HTTPTransport.handle_request = _sync  # type: ignore[method-assign]
-        httpx.AsyncHTTPTransport.handle_async_request = _async  # type: ignore[method-assign]
-        _sync = _async = None
+def _measuring_async(
+    original: Callable[..., Awaitable[httpx.Response]],
+) -> Callable[..., Awaitable[httpx.Response]]:
+    async def handle_async_request(
+        self: httpx.AsyncHTTPTransport, request: httpx.Request
+    ) -> httpx.Response:
+        retries: list[None] = []
+        if _may_retry(self):
+            _tell_retries_async(request, retries)
+        began = perf_counter()
+        try:
+            response = await original(self, request)
+        except BaseException as error:
+            _note(request, began, len(retries), error=error)
+            raise
+        _note(request, began, len(retries), status=response.status_code)
+        return response
 
-
-def _handle_request(self: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-    retries: list[None] = []
-    if _may_retry(self):
-        _tell_retries(request, retries)
-    began = perf_counter()
-    try:
-        response: httpx.Response = _sync(self, request)
-    except BaseException as error:
-        _note(request, began, len(retries), error=error)
-        raise
-    _note(request, began, len(retries), status=response.status_code)
-    return response
-
-
-async def _handle_async_request(
-    self: httpx.AsyncHTTPTransport, request: httpx.Request
-) -> httpx.Response:
-    retries: list[None] = []
-    if _may_retry(self):
-        _tell_retries_async(request, retries)
-    began = perf_counter()
-    try:
-        response: httpx.Response = await _async(self, request)
-    except BaseException as error:
-        _note(request, began, len(retries), error=error)
-        raise
-    _note(request, began, len(retries), status=response.status_code)
-    return response
+    return handle_async_request
 
 
 def _may_retry(transport: Any) -> bool:
@@ -105,3 +92,10 @@ def _note(
     port = url.port or {"http": 80, "https": 443}.get(url.scheme)
     seconds = perf_counter() - began
     record(request.method, url.host, port, seconds, status=status, error=error, retries=retries)
+
+
+_methods = Replaced(
+    (httpx.HTTPTransport, "handle_request", _measuring),
+    (httpx.AsyncHTTPTransport, "handle_async_request", _measuring_async),
+)
+install, uninstall = _methods.install, _methods.uninstall

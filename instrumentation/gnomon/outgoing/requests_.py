@@ -1,6 +1,7 @@
 """requests: its adapter, where urllib3's own retries are known."""
 
 import threading
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,52 +11,38 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from gnomon.outgoing import is_telemetry, record
+from gnomon.outgoing.replaced import Replaced
 
-_send: Any = None
-_increment: Any = None
 _thread = threading.local()
 
 
-def install() -> None:
-    """Put the measurement around the adapter."""
-    global _send, _increment  # noqa: PLW0603  # what there was, to put back
-    if _send is None:
-        _send = HTTPAdapter.send
-        _increment = Retry.increment
-        HTTPAdapter.send = _measured  # type: ignore[method-assign]
-        Retry.increment = _again  # type: ignore[method-assign, assignment]
+def _counting(original: Callable[..., Retry]) -> Callable[..., Retry]:
+    def increment(self: Retry, *args: Any, **options: Any) -> Retry:
+        # Asked after each attempt that failed: it raises, or there is another one.
+        left = original(self, *args, **options)
+        _thread.retries = getattr(_thread, "retries", 0) + 1
+        return left
+
+    return increment
 
 
-def uninstall() -> None:
-    """Put back what there was, unless something else has been put around since."""
-    global _send, _increment  # noqa: PLW0603
-    if _send is not None and HTTPAdapter.send is _measured and Retry.increment is _again:
-        HTTPAdapter.send = _send  # type: ignore[method-assign]
-        Retry.increment = _increment  # type: ignore[method-assign]
-        _send = _increment = None
+def _measuring(original: Callable[..., requests.Response]) -> Callable[..., requests.Response]:
+    def send(
+        self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **options: Any
+    ) -> requests.Response:
+        if is_telemetry():
+            return original(self, request, *args, **options)
+        _thread.retries = 0
+        began = perf_counter()
+        try:
+            response = original(self, request, *args, **options)
+        except BaseException as error:
+            _note(request, began, error=error)
+            raise
+        _note(request, began, status=response.status_code)
+        return response
 
-
-def _again(self: Retry, *args: Any, **options: Any) -> Retry:
-    # Asked after each attempt that failed: it raises, or there is another one.
-    left: Retry = _increment(self, *args, **options)
-    _thread.retries = getattr(_thread, "retries", 0) + 1
-    return left
-
-
-def _measured(
-    self: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **options: Any
-) -> requests.Response:
-    if is_telemetry():
-        return _send(self, request, *args, **options)  # type: ignore[no-any-return]
-    _thread.retries = 0
-    began = perf_counter()
-    try:
-        response: requests.Response = _send(self, request, *args, **options)
-    except BaseException as error:
-        _note(request, began, error=error)
-        raise
-    _note(request, began, status=response.status_code)
-    return response
+    return send
 
 
 def _note(
@@ -72,3 +59,7 @@ def _note(
         host = port = None
     method = str(request.method or "")
     record(method, host, port, seconds, status=status, error=error, retries=_thread.retries)
+
+
+_methods = Replaced((HTTPAdapter, "send", _measuring), (Retry, "increment", _counting))
+install, uninstall = _methods.install, _methods.uninstall
