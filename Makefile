@@ -16,19 +16,19 @@ help:  ## Show this list.
 $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "Preparing $(VENV), once …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -e '.[exporter,stack]'
+	@$(INSTALL) -e '.[exporter,stack,console]'
 	@# pip does not compile what it installs from a checkout; compiling at run time takes memory.
-	@$(BIN)/python -m compileall -q exporter instrumentation demo grafana stack
+	@$(BIN)/python -m compileall -q exporter instrumentation console demo grafana stack
 	@touch $@
 
 $(VENV)/with-demo: $(VENV)/installed
 	@echo "Adding the demo to $(VENV), once …"
-	@$(INSTALL) -e '.[exporter,stack,demo]'
+	@$(INSTALL) -e '.[exporter,stack,console,demo]'
 	@touch $@
 
 $(VENV)/tested: $(VENV)/with-demo
 	@echo "Adding what the tests and checks need to $(VENV), once …"
-	@$(INSTALL) -e '.[exporter,stack,demo,dev]'
+	@$(INSTALL) -e '.[exporter,stack,console,demo,dev]'
 	@touch $@
 
 up: $(VENV)/installed $(if $(filter off OFF Off,$(GNOMON_DEMO)),,$(VENV)/with-demo)  ## Run the stack on this machine until Ctrl-C; prepares all it needs.

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from gnomon_stack.parts import HOST, Part
@@ -15,17 +16,25 @@ def with_ports(source: Path, ports: dict[Part, int]) -> Path:
     That is ``source`` itself where nothing was moved: what people edit is then what runs.
     Otherwise it is a copy in the same folder, so that relative paths in it stay true.
     """
-    moved = {str(part.default_port): port for part, port in ports.items()}
     if all(port == part.default_port for part, port in ports.items()):
         return source
-    text = re.sub(
-        rf"(?<![\d.]){re.escape(HOST)}:(\d+)\b",
-        lambda found: f"{HOST}:{moved.get(found[1], found[1])}",
-        source.read_text(),
-    )
+    moved = {part.default_port: f"{HOST}:{port}" for part, port in ports.items()}
+    text = with_addresses(source.read_text(), moved)
     copy = source.with_name(f".moved.{source.name}")
     replace_file(copy, _NOTE.format(source=source.name) + text)
     return copy
+
+
+def with_addresses(text: str, moved: Mapping[int, str]) -> str:
+    """Return a configuration in which each port of loopback that is named there has moved.
+
+    moved: host and port by the port that it had.
+    """
+    return re.sub(
+        rf"(?<![\d.]){re.escape(HOST)}:(\d+)\b",
+        lambda found: moved.get(int(found[1]), found[0]),
+        text,
+    )
 
 
 def replace_file(path: Path, text: str) -> None:

@@ -2,14 +2,13 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 
-from gnomon_stack import ports
-from gnomon_stack.configs import replace_file
+from gnomon_stack import ports, scraped
 from gnomon_stack.home import Home
-from gnomon_stack.parts import DEMO, EXCHANGE, HOST, Part
+from gnomon_stack.parts import DEMO, EXCHANGE, Part
 from gnomon_stack.trouble import Trouble
 
 PARTS = (EXCHANGE, DEMO)
@@ -49,31 +48,8 @@ def answers(wanted: Mapping[Part, int], lead: tuple[str, ...]) -> dict[str, str]
     }
 
 
-@contextmanager
-def targets(home: Home, wanted: Mapping[Part, int], say: Callable[[str], None]) -> Iterator[None]:
-    """Let Prometheus find the demo for as long as the block runs.
-
-    A file of the user's own under the same name stays as it is.
-    """
-    _forget(home)  # one that was killed has left its own
-    for service, part in _SERVICES.items():
-        path = home.targets / f"{service}.yml"
-        if part not in wanted:
-            continue
-        if path.exists():
-            say(f"{path} is yours, so Prometheus does not scrape the demo's {service}.")
-            continue
-        group = f'- targets: ["{HOST}:{wanted[part]}"]\n  labels:\n    service: {service}\n'
-        replace_file(path, _NOTE + group)
-    try:
-        yield
-    finally:
-        _forget(home)
-
-
-def _forget(home: Home) -> None:
-    """Remove the files that an earlier `targets` made."""
-    for service in _SERVICES:
-        path = home.targets / f"{service}.yml"
-        if path.is_file() and path.read_text(errors="replace").startswith(_NOTE):
-            path.unlink()
+def targets(
+    home: Home, wanted: Mapping[Part, int], say: Callable[[str], None]
+) -> AbstractContextManager[None]:
+    """Let Prometheus find the demo for as long as the block runs."""
+    return scraped.targets(home, _SERVICES, wanted, say, note=_NOTE)

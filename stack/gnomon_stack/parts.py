@@ -28,7 +28,8 @@ EXCHANGE = Part("exchange", 8001, "prices, for the demo to ask")
 DEMO = Part("demo", 8000, "a service under load")
 PROMETHEUS = Part("prometheus", 9090, "queries, alerts")
 ALERTMANAGER = Part("alertmanager", 9093, "firing alerts")
-PARTS = (EXPORTER, EXCHANGE, DEMO, PROMETHEUS, ALERTMANAGER)
+CONSOLE = Part("console", 8090, "dashboards", ready="/healthz")
+PARTS = (EXPORTER, EXCHANGE, DEMO, PROMETHEUS, ALERTMANAGER, CONSOLE)
 
 
 def ports(environ: Mapping[str, str]) -> dict[Part, int]:

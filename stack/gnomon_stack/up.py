@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from gnomon_stack import console as console_part
 from gnomon_stack import (
     desk,
     exporter_yml,
@@ -27,7 +28,7 @@ from gnomon_stack import (
 from gnomon_stack.alerting import apply as alerting
 from gnomon_stack.configs import with_ports
 from gnomon_stack.home import Home
-from gnomon_stack.parts import ALERTMANAGER, EXPORTER, PARTS, PROMETHEUS, Part, url
+from gnomon_stack.parts import ALERTMANAGER, CONSOLE, EXPORTER, PARTS, PROMETHEUS, Part, url
 from gnomon_stack.parts import ports as ports_of
 from gnomon_stack.supervise import Supervisor, lead
 from gnomon_stack.trouble import Trouble
@@ -50,6 +51,9 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
     without_demo = desk.left_out(environ, wanted)
     if without_demo:
         wanted = {part: port for part, port in wanted.items() if part not in desk.PARTS}
+    without_console = console_part.left_out(environ)
+    if without_console:
+        del wanted[CONSOLE]
     home.prepare()
     with ExitStack() as stack:
         try:
@@ -59,6 +63,8 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         say = _teller(console)
         if without_demo:
             say(f"The demo is left out: {without_demo}")
+        if without_console:
+            say(f"The console is left out: {without_console}")
         _refuse_taken(wanted)
         found = _programs(home, say)
         for name, why in _left_out(home, found, say).items():
@@ -70,9 +76,10 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         active = {
             part: port
             for part, port in wanted.items()
-            if part in {EXPORTER, *desk.PARTS} or part.name in found
+            if part in {EXPORTER, CONSOLE, *desk.PARTS} or part.name in found
         }
         stack.enter_context(desk.targets(home, wanted, say))
+        stack.enter_context(console_part.targets(home, wanted, say))
         # Receivers' secrets may stand in variables, which are no business of any part.
         theirs = {k: v for k, v in environ.items() if not k.startswith(alerting.PREFIX)}
         supervisor = stack.enter_context(
@@ -231,6 +238,7 @@ def _answers(
         "GNOMON_ALERTMANAGER_FLAGS": shlex.join(alerts.flags),
         "GNOMON_ALERTMANAGER_STARTS": "true" if "alertmanager" in found else "false",
         **desk.answers(wanted, dying),
+        **console_part.answers(home, wanted, dying),
     }
 
 

@@ -14,23 +14,25 @@ import pytest
 import servers
 from gnomon_stack import desk
 from gnomon_stack.home import Home
-from gnomon_stack.parts import PARTS
+from gnomon_stack.parts import CONSOLE, PARTS
 
 STARTED_WITHIN_S = 60
 ENDED_WITHIN_S = 60
 
 
 class Checkout:
-    """A copy of what `gnomon up` reads, with ports that are free; without the demo unless asked."""
+    """A copy of what `gnomon up` reads, with free ports; demo and console only if asked for."""
 
-    def __init__(self, folder: Path, *, demo: bool = False) -> None:
+    def __init__(self, folder: Path, *, demo: bool = False, console: bool = False) -> None:
         self.home = Home(folder)
-        parts = [part for part in PARTS if demo or part not in desk.PARTS]
+        left_out = [*([] if demo else desk.PARTS), *([] if console else [CONSOLE])]
+        parts = [part for part in PARTS if part not in left_out]
         self.ports = {part.name: servers.free_port() for part in parts}
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("GNOMON_ALERT_")},
             **{part.variable: str(self.ports[part.name]) for part in parts},
             "GNOMON_DEMO": "on" if demo else "off",
+            "GNOMON_CONSOLE": "on" if console else "off",
             "PYTHONPATH": str(servers.ROOT / "stack"),
         }
         for name in ("prometheus", "alertmanager"):
@@ -144,11 +146,16 @@ class Stack:
 def checkout(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Checkout]:
     """A checkout in which nothing runs yet; nothing is left running in it.
 
-    Its stack has the demo where a test's module says ``DEMO = True``.
+    Its stack has the demo where a test's module says ``DEMO = True``, and the console where one
+    says ``CONSOLE_RUNS = True``.
     """
     folder = tmp_path / "checkout"
     folder.mkdir()
-    made = Checkout(folder, demo=getattr(request.module, "DEMO", False))
+    made = Checkout(
+        folder,
+        demo=getattr(request.module, "DEMO", False),
+        console=getattr(request.module, "CONSOLE_RUNS", False),
+    )
     yield made
     for pid in made.processes():
         os.kill(pid, signal.SIGKILL)

@@ -48,8 +48,10 @@ def folder(home: Home) -> Path:
     return home.stack / "alertmanager"
 
 
-def render(home: Home, settings: Settings, version: Version) -> Rendered:
+def render(home: Home, settings: Settings, version: Version, place: Path | None = None) -> Rendered:
     """Return what an Alertmanager of this version shall read.
+
+    place: the folder in which it will find that, where that is not the one below .stack.
 
     Raise Trouble where alertmanager.yml has no place for what the settings say.
     """
@@ -59,7 +61,7 @@ def render(home: Home, settings: Settings, version: Version) -> Rendered:
     def keep(secret: Secret) -> str:
         name = secret.name.replace("/", ".")
         secrets[name] = secret.text
-        return str(folder(home) / "secrets" / name)
+        return str((place or folder(home)) / "secrets" / name)
 
     def entries(channels: list[Channel]) -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {}

@@ -1,0 +1,54 @@
+"""The console's application: its pages, what their scripts ask for, and its own metrics."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from nicegui import ui
+
+import gnomon
+from gnomon_console.api import Data
+from gnomon_console.boards import Boards
+from gnomon_console.pages import frame
+from gnomon_console.pages.dashboard import DashboardPage
+from gnomon_console.pages.index import IndexPage
+from gnomon_console.prometheus import Prometheus
+from gnomon_console.settings import Settings
+
+
+async def _well() -> dict[str, str]:
+    """Say that the console answers."""
+    return {"status": "ok"}
+
+
+def make(settings: Settings) -> FastAPI:
+    """Return the application."""
+    prometheus = Prometheus(settings.prometheus)
+    boards = Boards(settings.dashboards)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await prometheus.close()
+
+    app = FastAPI(
+        title="Gnomon", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.get("/healthz", include_in_schema=False)(_well)
+    app.include_router(Data(boards, prometheus).router)
+    gnomon.instrument(app, service="console")
+    frame.serve()
+    IndexPage(boards).serve()
+    trace = f"{settings.jaeger}/trace/{{}}" if settings.jaeger else "/traces/{}"
+    DashboardPage(boards, prometheus, trace).serve()
+    ui.run_with(
+        app,
+        title="Gnomon",
+        dark=None,
+        show_welcome_message=False,
+        # Nothing here is bound to a value that changes by itself.
+        binding_refresh_interval=None,
+        reconnect_timeout=30,
+        message_history_length=0,
+    )
+    return app

@@ -1,0 +1,51 @@
+"""What surrounds every page: its head, the way to the others, light and dark."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nicegui import app, ui
+
+_STATIC = Path(__file__).parents[1] / "static"
+
+#: The pages beside the dashboards: title, icon, address.
+PLACES = (("Dashboards", "dashboard", "/"),)
+
+
+def serve() -> None:
+    """Serve the style and the script that the pages share."""
+    app.add_static_files("/static", _STATIC)
+
+
+@contextmanager
+def page(title: str) -> Iterator[None]:
+    """Build a page's frame around what is built within."""
+    ui.page_title(f"{title} · Gnomon")
+    # A stamp, so that nobody keeps yesterday's after an update.
+    stamp = max(int(path.stat().st_mtime) for path in _STATIC.iterdir())
+    ui.add_head_html(f'<link rel="stylesheet" href="/static/console.css?{stamp}">')
+    ui.add_head_html(f'<script src="/static/console.js?{stamp}"></script>')
+    dark = ui.dark_mode(value=None)
+    ui.colors(primary="#2f6fd0")
+    with ui.header(elevated=False).classes("items-center gap-2 px-3 py-1 bg-slate-800 min-h-0"):
+        ui.link("Gnomon", "/").classes("text-white font-bold no-underline text-base")
+        for place, icon, address in PLACES:
+            ui.button(place, icon=icon).props(
+                f'flat dense no-caps color=white size=sm href="{address}"'
+            ).classes("gt-xs")
+        ui.space()
+        with ui.button(icon="contrast").props(
+            'flat dense round color=white size=sm aria-label="Light or dark"'
+        ) as button:
+            ui.tooltip("Light or dark")
+
+        async def turn() -> None:
+            is_dark = await ui.run_javascript("document.body.classList.contains('body--dark')")
+            dark.set_value(not is_dark)
+            await ui.run_javascript(
+                f"setTimeout(() => gnomon.dark({str(not is_dark).lower()}), 50)"
+            )
+
+        button.on_click(turn)
+    with ui.column().classes("w-full gap-2 p-2"):
+        yield

@@ -1,0 +1,1 @@
+"""From a panel and the answers to its queries to what a browser draws: a module for each kind."""

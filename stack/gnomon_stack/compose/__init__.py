@@ -1,0 +1,1 @@
+"""What the stack in containers (docker-compose.yml) needs before its first service starts."""

@@ -1,0 +1,47 @@
+"""The console as a part of the stack: whether it runs, and where Prometheus finds it."""
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+
+from gnomon_stack import scraped
+from gnomon_stack.home import Home
+from gnomon_stack.parts import CONSOLE, Part
+from gnomon_stack.trouble import Trouble
+
+_VARIABLE = "GNOMON_CONSOLE"
+_NEEDED = ("gnomon_console", "aiohttp", "fastapi", "nicegui", "orjson")
+_NOTE = "# Made by `make up` as long as the console runs; GNOMON_CONSOLE=off leaves it out.\n"
+
+
+def left_out(environ: Mapping[str, str]) -> str | None:
+    """Return why the console does not run, or None where it does.
+
+    Raise Trouble for a value of GNOMON_CONSOLE that is neither on nor off.
+    """
+    word = environ.get(_VARIABLE, "").strip().lower() or "on"
+    if word not in {"on", "off"}:
+        raise Trouble(f"{_VARIABLE}={environ[_VARIABLE]}: expected on or off", code=2)
+    if word == "off":
+        return f"{_VARIABLE}=off"
+    if missing := [name for name in _NEEDED if find_spec(name) is None]:
+        return f"{', '.join(missing)} is not installed: it comes with the extra 'console'"
+    return None
+
+
+def answers(home: Home, wanted: Mapping[Part, int], lead: tuple[str, ...]) -> dict[str, str]:
+    """Return what supervisord.conf asks about the console. lead: words before its command."""
+    return {
+        "GNOMON_CONSOLE_COMMAND": shlex.join([*lead, sys.executable, "-m", "gnomon_console"]),
+        "GNOMON_CONSOLE_STARTS": "true" if CONSOLE in wanted else "false",
+        "GNOMON_ROOT": str(home.root),
+    }
+
+
+def targets(
+    home: Home, wanted: Mapping[Part, int], say: Callable[[str], None]
+) -> AbstractContextManager[None]:
+    """Let Prometheus find the console for as long as the block runs."""
+    return scraped.targets(home, {"console": CONSOLE}, wanted, say, note=_NOTE)
