@@ -140,7 +140,7 @@ _SUMMARY = Section(
             empty="No service has a signal yet",
         ),
         number(
-            "Signals",
+            "Signals watched",
             "How many signals of all services are compared?",
             now("count(threshold:anomaly_watched:switch > 0)"),
             unit=units.WHOLE,

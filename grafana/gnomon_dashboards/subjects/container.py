@@ -40,14 +40,14 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Groups",
+            "Groups watched",
             "How many control groups (services, containers, pods) are watched?",
             Query(expr=f"count(instance_container:container_cpu:rate5m{_GROUPS})", legend="groups"),
             unit=units.WHOLE,
             empty=_NO_GROUPS,
         ),
         number(
-            "Processor, of quota",
+            "Most of its quota",
             "How much of its quota does the group use that is nearest to it?",
             Query(expr=f"max(instance_container:container_cpu:ratio{_HERE})", legend="used"),
             unit=units.RATIO,
@@ -57,7 +57,7 @@ _SUMMARY = Section(
             empty=_NO_QUOTA,
         ),
         number(
-            "Held back",
+            "Most held back",
             "In which share of its periods had a group used up its quota, at worst?",
             Query(
                 expr=f"max(instance_container:container_throttled:ratio_rate5m{_HERE})",
@@ -71,7 +71,7 @@ _SUMMARY = Section(
             empty=_NO_QUOTA,
         ),
         number(
-            "Memory, of limit",
+            "Most of its memory",
             "How much of its limit does the group use that is nearest to it?",
             Query(expr=f"max(instance_container:container_memory:ratio{_HERE})", legend="used"),
             unit=units.RATIO,
@@ -94,7 +94,7 @@ _SUMMARY = Section(
             empty=_NO_GROUPS,
         ),
         number(
-            "Threads, of limit",
+            "Most of its threads",
             "How near is a group to the number of threads that it may have?",
             Query(expr=f"max(instance_container:container_threads:ratio{_HERE})", legend="used"),
             unit=units.RATIO,
@@ -214,7 +214,7 @@ _ALL = Section(
             empty=_NO_GROUPS,
         ),
         graph(
-            "Processor time",
+            "Groups: processor time",
             "How many processors do the busiest groups use? A group holds those inside it.",
             Query(expr=highest(f"instance_container:container_cpu:rate5m{_GROUPS}"), legend=_GROUP),
             unit=units.COUNT,
@@ -222,7 +222,7 @@ _ALL = Section(
             empty=_NO_GROUPS,
         ),
         graph(
-            "Memory",
+            "Groups: memory",
             "How much memory do the largest groups use, less what can be given back?",
             Query(expr=highest(f"container_memory_working_set_bytes{_GROUPS}"), legend=_GROUP),
             unit=units.BYTES,
@@ -340,7 +340,7 @@ _GROUPED = Section(
             empty=_NO_PROCESSES,
         ),
         graph(
-            "Processor time",
+            "Processes: processor time",
             "How many processors does each group of processes use?",
             Query(
                 expr="sum by (instance, groupname)"
@@ -352,7 +352,7 @@ _GROUPED = Section(
             empty=_NO_PROCESSES,
         ),
         graph(
-            "Memory",
+            "Processes: memory",
             "How much memory does each group of processes hold?",
             Query(
                 expr="sum by (instance, groupname) (namedprocess_namegroup_memory_bytes"
@@ -424,7 +424,7 @@ _OWN = Section(
     "Applications' own processes",
     (
         graph(
-            "Processor time",
+            "Applications: processor time",
             "How many processors does each application use, over all its workers?",
             Query(
                 expr=highest(f"instance:process_cpu:rate5m{_APPLICATIONS}"),
@@ -434,7 +434,7 @@ _OWN = Section(
             empty="No application tells of its process",
         ),
         graph(
-            "Memory",
+            "Applications: memory",
             "How much memory does each application hold?",
             Query(
                 expr=highest(f"process_resident_memory_bytes{_APPLICATIONS}"),

@@ -61,7 +61,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "GPUs",
+            "GPUs that answer",
             "How many GPUs answer on the machines chosen?",
             now(f"count({_named('nvidia_smi_index * 0 + 1')})"),
             unit=units.WHOLE,
@@ -69,7 +69,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Utilisation",
+            "Busy",
             "For which share of time did a kernel run, on average over the GPUs chosen?",
             Query(expr=f"avg({_named('instance_gpu:gpu_utilisation:ratio')})", legend="busy"),
             unit=units.RATIO,
@@ -434,13 +434,13 @@ _ERRORS = Section(
         ),
         graph(
             "Memory errors",
-            "How many errors did the GPUs' memory have in ten minutes, mended and not?",
+            "How many errors did the GPUs' memory have between two points, mended and not?",
             Query(
-                expr=f"sum({_named('increase(nvidia_smi_ecc_errors_corrected_volatile_total[10m])')})",
+                expr=f"sum({_named('increase(nvidia_smi_ecc_errors_corrected_volatile_total[$__rate_interval])')})",
                 legend="corrected",
             ),
             Query(
-                expr=f"sum({_named('increase(nvidia_smi_ecc_errors_uncorrected_volatile_total[10m])')})",
+                expr=f"sum({_named('increase(nvidia_smi_ecc_errors_uncorrected_volatile_total[$__rate_interval])')})",
                 legend="not corrected",
             ),
             unit=units.COUNT,

@@ -247,14 +247,13 @@ _RULES = Section(
     (
         graph(
             "Evaluations that failed or were left out",
-            "How often within five minutes did a group of rules fail, or not begin since the last"
-            " round was not over?",
+            "How often did a group of rules fail, or not begin because its last round was not over?",
             Query(
-                expr="sum(increase(prometheus_rule_evaluation_failures_total[5m]))",
+                expr="sum(increase(prometheus_rule_evaluation_failures_total[$__rate_interval]))",
                 legend="failed",
             ),
             Query(
-                expr="sum(increase(prometheus_rule_group_iterations_missed_total[5m]))",
+                expr="sum(increase(prometheus_rule_group_iterations_missed_total[$__rate_interval]))",
                 legend="left out",
             ),
             unit=units.COUNT,
@@ -487,7 +486,7 @@ _EXPORTER = Section(
             empty="No exporter of ours is asked",
         ),
         graph(
-            "Collectors that fail",
+            "Which collectors fail",
             "Which collectors could not read what they are for?",
             Query(
                 expr="1 - gnomon_scrape_collector_success > 0",
