@@ -247,7 +247,7 @@ _RULES = Section(
     (
         graph(
             "Evaluations that failed or were left out",
-            "How often did a group of rules fail, or not begin because its last round was not over?",
+            "How often did a group of rules fail, or not begin since its last round went on?",
             Query(
                 expr="sum(increase(prometheus_rule_evaluation_failures_total[$__rate_interval]))",
                 legend="failed",
