@@ -119,7 +119,7 @@ _OVER_TIME = Section(
     "Edges over time",
     (
         graph(
-            "Calls",
+            "Calls, over time",
             "How often is each way gone?",
             Query(expr=f"edge:calls:rate5m{{{_HERE}}}", legend=_EDGE),
             unit=units.REQUESTS_RATE,
@@ -127,7 +127,7 @@ _OVER_TIME = Section(
             legend=("lastNotNull",),
         ),
         graph(
-            "Failing",
+            "Failing, over time",
             "Which share of the calls fails on each way whose failures are known?",
             Query(expr=f"edge:errors:ratio_rate5m{{{_HERE}}}", legend=_EDGE),
             unit=units.RATIO,
@@ -135,7 +135,7 @@ _OVER_TIME = Section(
             legend=("lastNotNull",),
         ),
         graph(
-            "Time",
+            "Time taken",
             "What do 95 of 100 calls take at most? Into a queue it is the wait in it.",
             Query(expr=f"edge:latency_seconds:p95_5m{{{_HERE}}}", legend=_EDGE),
             unit=units.SECONDS,
@@ -188,7 +188,7 @@ _HTTP = Section(
             empty="No service calls another",
         ),
         graph(
-            "Asked again",
+            "Asked again, and then",
             "How many requests are repeats, by what became of them?",
             Query(
                 expr="sum by (service, server_address, outcome) (rate("

@@ -35,7 +35,7 @@ _SEVERITY = words(
 )
 
 #: Which page explains an alert: its component's own, or one of these.
-_PAGES = (
+PAGES = (
     ("service", "http|process|telemetry|websocket"),
     ("host", "cpu|memory|disk|filesystem|network|clock"),
     ("meta", "alerting|scrape|rules|notifications|exporter|configuration"),
@@ -59,7 +59,7 @@ def _explained(alerts: str) -> str:
     """
     for label, text, source, pattern in (
         ("page", "$1", "component", "(.+)"),
-        *(("page", page, "component", components) for page, components in _PAGES),
+        *(("page", page, "component", components) for page, components in PAGES),
         ("at", "All", "", ""),
         ("at", "$1", "instance", "(.+)"),
     ):

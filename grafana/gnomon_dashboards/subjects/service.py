@@ -38,6 +38,16 @@ def _rate(counter: str, where: str, by: str) -> str:
     return f"sum by ({by}) (rate({counter}{where}[$__rate_interval]))"
 
 
+def _outcomes() -> str:
+    """Return the requests a second, with the class of their status in ``outcome``."""
+    found = f"rate(http_server_request_duration_seconds_count{_ROUTES}[$__rate_interval])"
+    found = f'label_replace({found}, "outcome", "no answer", "", "")'
+    for first in range(1, 6):
+        status = f'"{first}xx", "http_response_status_code", "{first}.."'
+        found = f'label_replace({found}, "outcome", {status})'
+    return found
+
+
 _REQUESTS = f"sum(service_route:http_requests:rate5m{_ROUTES})"
 _ERRORS = f"sum(service_route:http_errors:rate5m{_ROUTES})"
 _P95 = f"histogram_quantile(0.95, sum by (le) (service_route_le:http_latency:rate5m{_ROUTES}))"
@@ -109,13 +119,7 @@ _RED = Section(
         graph(
             "Requests, by outcome",
             "How many requests are answered each second, and how?",
-            Query(
-                expr="sum by (outcome) (label_replace(label_replace("
-                f"rate(http_server_request_duration_seconds_count{_ROUTES}[$__rate_interval]),"
-                ' "outcome", "no answer", "", ""),'
-                ' "outcome", "${1}xx", "http_response_status_code", "(.).+"))',
-                legend="{{outcome}}",
-            ),
+            Query(expr=f"sum by (outcome) ({_outcomes()})", legend="{{outcome}}"),
             Query(
                 expr=f"sum(service_route:http_requests:rate5m{_ROUTES} offset 1w)",
                 legend="last week",
@@ -662,7 +666,11 @@ DASHBOARD = Dashboard(
             label="http_route",
             optional=True,
         ),
-        Choice(name="instance", source='up{service=~"$service"}', title="Process"),
+        Choice(
+            name="instance",
+            source='process_start_time_seconds{service=~"$service"}',
+            title="Process",
+        ),
     ),
     sections=(
         _SUMMARY,
