@@ -778,17 +778,17 @@ _LIMITERS = Section(
     "Limiters",
     (
         graph(
-            "Refused, by limiter",
-            "Which share of the requests does each limiter refuse?",
-            Query(
-                expr=f"({_REFUSED} or 0 * {_ALLOWED})"
-                f" / (({_REFUSED} or 0 * {_ALLOWED}) + ({_ALLOWED} or 0 * {_REFUSED}) > 0)",
-                legend="{{service}} {{limiter}}",
-            ),
-            unit=units.RATIO,
+            "Let through and refused",
+            "How many requests does each limiter let through, where it tells, and how many does it"
+            " refuse?",
+            Query(expr=_ALLOWED, legend="{{service}} {{limiter}} lets through"),
+            Query(expr=_REFUSED, legend="{{service}} {{limiter}} refuses"),
+            unit=units.REQUESTS_RATE,
+            filled=0,
             width=8,
             legend=(),
             links=(_SERVICE,),
+            overrides=(styled("refuses$", pattern=True, custom__lineStyle=_DASHED),),
             empty=_NO_LIMITER,
         ),
         graph(
