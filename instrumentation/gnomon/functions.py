@@ -315,6 +315,8 @@ class _Steps:
                 return end.value
             finally:
                 self.cpu += thread_time() - cpu
+                # A traceback that holds this frame, which holds the error, would be a cycle.
+                value = None
 
     def step(self, step: Callable[..., Any], *values: Any) -> Any:
         """Take one step of a generator, and add up its time and CPU time."""
@@ -325,6 +327,7 @@ class _Steps:
         finally:
             self.seconds += perf_counter() - began
             self.cpu += thread_time() - cpu
+            values = ()  # as in ``go_on``
 
 
 def _coroutine_function(function: Callable[..., Any], meter: _Meter) -> Any:
@@ -378,7 +381,6 @@ def _generator_function(function: Callable[..., Any], meter: _Meter) -> Any:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         before = None if memory is None else memory()
         steps = _Steps()
-        failed = None
         try:
             generator = function(*args, **kwargs)
             step, value = generator.send, None
@@ -386,7 +388,10 @@ def _generator_function(function: Callable[..., Any], meter: _Meter) -> Any:
                 try:
                     yielded = steps.step(step, value)
                 except StopIteration as end:
-                    return end.value
+                    result = end.value
+                    break
+                finally:
+                    value = None
                 try:
                     value = yield yielded
                     step = generator.send
@@ -396,10 +401,10 @@ def _generator_function(function: Callable[..., Any], meter: _Meter) -> Any:
                 except BaseException as error:
                     step, value = generator.throw, error
         except BaseException as error:
-            failed = error
+            record(steps.seconds, steps.cpu, error, before)
             raise
-        finally:
-            record(steps.seconds, steps.cpu, failed, before)
+        record(steps.seconds, steps.cpu, None, before)
+        return result
 
     return wrapper
 
@@ -411,7 +416,6 @@ def _async_generator_function(function: Callable[..., Any], meter: _Meter) -> An
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         before = None if memory is None else memory()
         steps = _Steps()
-        failed = None
 
         async def take(awaited: Any) -> Any:
             began = perf_counter()
@@ -427,7 +431,9 @@ def _async_generator_function(function: Callable[..., Any], meter: _Meter) -> An
                 try:
                     yielded = await take(step(value))
                 except StopAsyncIteration:
-                    return
+                    break
+                finally:
+                    value = None
                 try:
                     value = yield yielded
                     step = generator.asend
@@ -437,10 +443,9 @@ def _async_generator_function(function: Callable[..., Any], meter: _Meter) -> An
                 except BaseException as error:
                     step, value = generator.athrow, error
         except BaseException as error:
-            failed = error
+            record(steps.seconds, steps.cpu, error, before)
             raise
-        finally:
-            record(steps.seconds, steps.cpu, failed, before)
+        record(steps.seconds, steps.cpu, None, before)
 
     return wrapper
 

@@ -1,6 +1,7 @@
 """Functions that are timed."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import inspect
@@ -8,6 +9,7 @@ import logging
 import sys
 import threading
 import time
+import weakref
 from typing import Annotated
 
 import pytest
@@ -539,3 +541,75 @@ def test_a_slow_call_of_a_sampled_trace_leaves_an_exemplar():
         if sample.labels["function"] == "exemplary" and sample.exemplar
     ]
     assert exemplars == [f"{7:032x}"]
+
+
+class LostError(Exception):
+    """An error of which one can tell whether it is gone."""
+
+
+@gnomon.timed
+async def waits():
+    """Wait for what never comes."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+@gnomon.timed
+def raises(errors):
+    """Raise the error at the second step."""
+    yield 1
+    raise errors.pop()
+
+
+@gnomon.timed
+async def raises_asynchronously(errors):
+    """Raise the error at once."""
+    raise errors.pop()
+    yield
+
+
+def thrown_into_a_coroutine(errors):
+    """Throw it into one that waits."""
+    awaited = waits()
+    awaited.send(None)
+    awaited.throw(errors.pop())
+
+
+def thrown_into_a_generator(errors):
+    """Throw it into one that was begun."""
+    items = raises(None)
+    next(items)
+    items.throw(errors.pop())
+
+
+def raised_by_a_generator(errors):
+    """Take all that it has to give."""
+    list(raises(errors))
+
+
+def raised_by_an_asynchronous_generator(errors):
+    """Ask for its first item."""
+    raises_asynchronously(errors).__anext__().send(None)
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        thrown_into_a_coroutine,
+        thrown_into_a_generator,
+        raised_by_a_generator,
+        raised_by_an_asynchronous_generator,
+    ],
+)
+def test_an_error_is_gone_once_nobody_has_it(lose):
+    """No cycle keeps it, with all that its traceback holds, until garbage is collected."""
+    gc.disable()
+    try:
+        errors = [LostError()]  # a frame's own name for it would be such a cycle
+        gone = weakref.ref(errors[0])
+        with contextlib.suppress(LostError):
+            lose(errors)
+        assert errors == []
+        assert gone() is None
+    finally:
+        gc.enable()
