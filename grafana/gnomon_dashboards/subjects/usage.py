@@ -225,8 +225,12 @@ _ERRORS = (
 _FAILED = f"sum {_BY} (increase(gnomon_usage_errors_total{_HERE}[$__range]))"
 
 
+#: Pixels: there are many columns.
+_NARROW = 94
+
+
 def _column(ref: str, title: str, unit: str, decimals: int | None = None) -> Column:
-    return Column(source=f"Value #{ref}", title=title, unit=unit, decimals=decimals)
+    return Column(source=f"Value #{ref}", title=title, unit=unit, decimals=decimals, width=_NARROW)
 
 
 _EACH = Section(
@@ -235,7 +239,7 @@ _EACH = Section(
         table(
             "What each one uses",
             "Which work is dear, in time, processor, memory or GPU? Means of what ended in the time"
-            " on show.",
+            " on show. Others: what was measured meanwhile in the same process.",
             rows(_ENDED, ref="ended"),
             rows(f"sum {_BY} (gnomon_usage_active{_HERE})", ref="active"),
             rows(f"{_FAILED} / ({_ENDED}) or 0 * ({_ENDED})", ref="failed"),
@@ -260,19 +264,20 @@ _EACH = Section(
                     title="Failed",
                     unit=units.RATIO,
                     decimals=1,
+                    width=_NARROW,
                     steps=((None, colours.GOOD), (0.01, colours.WATCH), (0.05, colours.BAD)),
                 ),
                 _column("takes", "Takes", units.SECONDS),
-                _column("most", "95 % less than", units.SECONDS),
+                _column("most", "95 % below", units.SECONDS),
                 _column("own", "Own CPU", units.SECONDS),
                 _column("cpu", "CPU", units.RATIO, 0),
-                _column("busiest", "CPU, busiest", units.RATIO, 0),
+                _column("busiest", "CPU peak", units.RATIO, 0),
                 _column("ram", "RAM", units.BYTES),
-                _column("peak", "RAM, peak", units.BYTES),
-                _column("added", "RAM left behind", units.BYTES),
-                _column("vram", "VRAM, peak", units.BYTES),
+                _column("peak", "RAM peak", units.BYTES),
+                _column("added", "RAM left", units.BYTES),
+                _column("vram", "VRAM peak", units.BYTES),
                 _column("gpu", "GPU", units.RATIO, 0),
-                _column("others", "Others meanwhile", units.COUNT, 1),
+                _column("others", "Others", units.COUNT, 1),
             ),
             sort="Ended",
             height=7,
@@ -461,7 +466,7 @@ _FUNCTIONS = Section(
                 ),
                 _column("calls", "Calls", units.OPERATIONS_RATE),
                 _column("mean", "Takes", units.SECONDS),
-                _column("most", "95 % less than", units.SECONDS),
+                _column("most", "95 % below", units.SECONDS),
                 Column(
                     source="Value #computing",
                     title="Computing, not waiting",
