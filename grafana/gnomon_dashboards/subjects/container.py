@@ -2,7 +2,7 @@
 
 from gnomon_dashboards import colours, links, units
 from gnomon_dashboards.dashboard import Dashboard, Section
-from gnomon_dashboards.limits import recording
+from gnomon_dashboards.limits import recording, value
 from gnomon_dashboards.panels import (
     NONE_IS_GOOD,
     Column,
@@ -34,6 +34,11 @@ _HOST = links.to("host", "The machine", instance=links.label("instance"))
 
 def _limit(name: str) -> Query:
     return limit(f"max({recording(name)}{_HERE})")
+
+
+def _usually(name: str) -> Query:
+    """Return a threshold's line also while nothing has a level, and so no threshold of its own."""
+    return limit(f"max({recording(name)}{_APPLICATIONS}) or vector({value(name):g})")
 
 
 _SUMMARY = Section(
@@ -173,6 +178,7 @@ _ALL = Section(
             rows(f"container_memory_working_set_bytes{_GROUPS}", ref="memory"),
             rows(f"instance_container:container_memory:ratio{_GROUPS}", ref="limit"),
             rows(f"container_threads{_GROUPS}", ref="threads"),
+            rows(f"resets(container_cpu_user_seconds_total{_GROUPS}[1d])", ref="anew"),
             columns=(
                 Column(source="id", title="Group"),
                 Column(
@@ -208,6 +214,13 @@ _ALL = Section(
                     steps=above("container_memory_near_limit:ratio"),
                 ),
                 Column(source="Value #threads", title="Threads", decimals=0, width=90),
+                Column(
+                    source="Value #anew",
+                    title="Begun anew, 24 h",
+                    decimals=0,
+                    width=130,
+                    steps=((None, colours.GOOD), (2, colours.WATCH), (10, colours.BAD)),
+                ),
             ),
             sort="Memory",
             height=10,
@@ -235,43 +248,44 @@ _ALL = Section(
             " up its quota?",
             Query(
                 expr="sum by (instance, id) (rate(container_cpu_cfs_throttled_seconds_total"
-                f"{_HERE}[$__rate_interval])) > 0",
+                f"{_HERE}[$__rate_interval]))",
                 legend=_GROUP,
             ),
             unit=units.SECONDS,
             width=8,
             legend=(),
-            empty="No thread had to stand still",
+            empty=_NO_QUOTA,
         ),
         graph(
             "Memory limit hit",
             "How often a minute did groups reach their memory limit, and had to give something"
             " back?",
             Query(
+                # The first where groups are of version 2, the second where they are of version 1.
                 expr="60 * sum by (instance, id)"
-                f" (rate(container_memory_failcnt{_HERE}[$__rate_interval])) > 0",
+                f" (rate(container_memory_events_max_total{_HERE}[$__rate_interval])"
+                f" or rate(container_memory_failcnt{_HERE}[$__rate_interval]))",
                 legend=_GROUP,
             ),
             unit=units.COUNT,
             width=8,
             legend=(),
-            empty="No group reached its memory limit",
+            empty=_NO_LIMIT,
         ),
         graph(
             "Begun anew",
-            "Which groups ended and were made again within ten minutes, as a service does that is"
-            " started again?",
+            "How many groups ended and were made again within ten minutes, as a service does that"
+            " is started again? The table says which.",
             Query(
-                expr="sum by (instance, id)"
-                f" (resets(container_cpu_user_seconds_total{_HERE}[10m])) > 0",
-                legend=_GROUP,
+                expr=f"sum by (instance) (resets(container_cpu_user_seconds_total{_HERE}[10m]))",
+                legend="{{instance}}",
             ),
             unit=units.COUNT,
             decimals=0,
             bars=True,
             width=8,
             legend=(),
-            empty="No group was made again",
+            empty=_NO_GROUPS,
         ),
     ),
 )
@@ -463,7 +477,7 @@ _OWN = Section(
                 expr=highest(f"instance:process_memory_growth:ratio{_APPLICATIONS}"),
                 legend="{{service}} {{instance}}",
             ),
-            limit(f"max({recording('service_memory_leaking:ratio')}{_APPLICATIONS})"),
+            _usually("service_memory_leaking:ratio"),
             unit=units.COUNT,
             decimals=2,
             low=1,
@@ -476,16 +490,16 @@ _OWN = Section(
             "How often did each application begin within a quarter of an hour? More than once is no"
             " deployment.",
             Query(
-                expr=f"instance:process_starts:changes15m{_APPLICATIONS}",
+                expr=f"changes(process_start_time_seconds{_APPLICATIONS}[15m])",
                 legend="{{service}} {{instance}}",
             ),
-            limit(f"max({recording('service_crash_looping:starts')}{_APPLICATIONS})"),
+            _usually("service_crash_looping:starts"),
             unit=units.COUNT,
             decimals=0,
             bars=True,
             width=8,
             legend=(),
-            empty="No application was started again",
+            empty="No application tells of its process",
         ),
     ),
 )

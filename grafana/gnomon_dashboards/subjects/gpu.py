@@ -16,6 +16,7 @@ from gnomon_dashboards.panels import (
     states,
     styled,
     table,
+    words,
 )
 from gnomon_dashboards.queries import Query, now, rows
 from gnomon_dashboards.variables import Choice
@@ -356,48 +357,47 @@ _PROCESSES = Section(
             "Held, and not used",
             "Which GPUs did nothing for six hours while somebody held their memory? What that costs"
             " stands on the dashboard of costs.",
+            rows(_named("instance_gpu:gpu_utilisation:max6h", name=True), ref="busiest"),
+            rows(_named("instance_gpu:gpu_memory:min6h", name=True), ref="held"),
             rows(
                 _named(
-                    "instance_gpu:gpu_utilisation:max6h"
-                    f" < {recording('gpu_idle_but_reserved:utilisation')}"
-                    " and instance_gpu:gpu_memory:min6h"
-                    f" > {recording('gpu_idle_but_reserved:memory')}",
+                    "(instance_gpu:gpu_utilisation:max6h"
+                    f" < bool {recording('gpu_idle_but_reserved:utilisation')})"
+                    " * (instance_gpu:gpu_memory:min6h"
+                    f" > bool {recording('gpu_idle_but_reserved:memory')})",
                     name=True,
                 ),
-                ref="busiest",
-            ),
-            rows(
-                _named(
-                    "instance_gpu:gpu_memory:min6h"
-                    f" > {recording('gpu_idle_but_reserved:memory')}"
-                    " and instance_gpu:gpu_utilisation:max6h"
-                    f" < {recording('gpu_idle_but_reserved:utilisation')}",
-                    name=True,
-                ),
-                ref="held",
+                ref="waste",
             ),
             columns=(
                 Column(source="instance", title="Machine"),
-                Column(source="index", title="GPU", width=60),
+                Column(source="index", title="GPU", width=50),
                 Column(source="name", title="Model"),
                 Column(
                     source="Value #busiest",
-                    title="Busiest moment",
+                    title="Busiest, 6 h",
+                    unit=units.RATIO,
+                    decimals=0,
+                    width=110,
+                ),
+                Column(
+                    source="Value #held",
+                    title="Held all the time",
                     unit=units.RATIO,
                     decimals=0,
                     width=130,
                 ),
                 Column(
-                    source="Value #held",
-                    title="Memory held",
-                    unit=units.RATIO,
-                    decimals=0,
-                    width=130,
-                    steps=((None, colours.WATCH),),
+                    source="Value #waste",
+                    title="Waste",
+                    width=80,
+                    steps=NONE_IS_GOOD,
+                    mappings=(words((0, "no", colours.GOOD), (1, "yes", colours.BAD)),),
                 ),
             ),
+            sort="Waste",
             width=12,
-            empty="Every GPU that is held was used in the last six hours",
+            empty="Known six hours after the first sample",
         ),
         graph(
             "Busiest moment of six hours",

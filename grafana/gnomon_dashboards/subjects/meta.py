@@ -223,6 +223,8 @@ _TARGETS = Section(
             ),
             Query(
                 expr="60 * sum by (integration) (rate(alertmanager_notifications_failed_total"
+                "[$__rate_interval]))"
+                " and sum by (integration) (rate(alertmanager_notifications_total"
                 "[$__rate_interval])) > 0",
                 legend="{{integration}}, failed",
             ),
@@ -485,18 +487,36 @@ _EXPORTER = Section(
             unit=units.SECONDS,
             empty="No exporter of ours is asked",
         ),
-        graph(
-            "Which collectors fail",
-            "Which collectors could not read what they are for?",
-            Query(
-                expr="1 - gnomon_scrape_collector_success > 0",
-                legend="{{instance}} {{collector}}",
+        table(
+            "Collectors",
+            "Can every collector read what it is for, could it all day, and how long does it take?",
+            rows("gnomon_scrape_collector_success", ref="now"),
+            rows("avg_over_time(gnomon_scrape_collector_success[1d])", ref="share"),
+            rows("gnomon_scrape_collector_duration_seconds", ref="duration"),
+            columns=(
+                Column(source="collector", title="Collector"),
+                Column(source="instance", title="Machine"),
+                Column(source="Value #now", title="Reads", width=80, steps=UP, mappings=(ANSWERS,)),
+                Column(
+                    source="Value #share",
+                    title="Read, 24 h",
+                    unit=units.RATIO,
+                    decimals=1,
+                    width=110,
+                    steps=((None, colours.BAD), (0.5, colours.WATCH), (0.99, colours.GOOD)),
+                ),
+                Column(
+                    source="Value #duration",
+                    title="Takes",
+                    unit=units.SECONDS,
+                    decimals=1,
+                    width=100,
+                ),
             ),
-            unit=units.COUNT,
-            decimals=0,
-            bars=True,
-            overrides=(_BROKEN,),
-            empty="No collector fails",
+            sort="Read, 24 h",
+            ascending=True,
+            width=12,
+            empty="No exporter of ours is asked",
         ),
         graph(
             "Exporters' processor time",
@@ -521,14 +541,14 @@ _EXPORTER = Section(
             "Series left out",
             "How many series a second do exporters leave out, because a family has too many?",
             Query(
-                expr=_rate("gnomon_scrape_dropped_series_total", "instance, collector") + " > 0",
-                legend="{{instance}} {{collector}}",
+                expr=_rate("gnomon_scrape_dropped_series_total", "instance"),
+                legend="{{instance}}",
             ),
             unit=units.EVENTS_RATE,
             width=8,
             legend=(),
             overrides=(_BROKEN,),
-            empty="No series is left out",
+            empty="No exporter of ours is asked",
         ),
     ),
 )
@@ -540,13 +560,13 @@ _LIBRARY = Section(
             "Lost",
             "What do applications leave out of what they should tell, and how much a second?",
             Query(
-                expr="sum by (service, what, reason) (instance:gnomon_lost:rate15m) > 0",
-                legend="{{service}}: {{what}} {{reason}}",
+                expr="sum by (service, what) (instance:gnomon_lost:rate15m)",
+                legend="{{service}}: {{what}}",
             ),
             unit=units.EVENTS_RATE,
             low=0,
             overrides=(_BROKEN,),
-            empty="Nothing is lost",
+            empty="No application with the library",
         ),
         graph(
             "Spans",
@@ -556,7 +576,7 @@ _LIBRARY = Section(
                 legend="{{service}}",
             ),
             Query(
-                expr=_rate("gnomon_spans_dropped_total", "service") + " > 0",
+                expr=_rate("gnomon_spans_dropped_total", "service"),
                 legend="{{service}}, lost",
             ),
             unit=units.EVENTS_RATE,
