@@ -401,11 +401,13 @@ _REDIS_SERVERS = Section(
             rows(f"max by (instance) (redis_connected_clients{_REDIS})", ref="clients"),
             columns=(
                 Column(source="instance", title="Server"),
-                Column(source="Value #up", title="Answers", mappings=(ANSWERS,), steps=UP),
-                Column(source="redis_version", title="Version"),
-                Column(source="role", title="Role"),
+                Column(
+                    source="Value #up", title="Answers", mappings=(ANSWERS,), steps=UP, width=90
+                ),
+                Column(source="redis_version", title="Version", width=90),
+                Column(source="role", title="Role", width=90),
                 Column(source="maxmemory_policy", title="When full"),
-                Column(source="Value #keys", title="Keys", unit=units.COUNT),
+                Column(source="Value #keys", title="Keys", unit=units.COUNT, width=90),
                 Column(source="Value #memory", title="Memory", unit=units.BYTES),
                 Column(
                     source="Value #full",
@@ -416,7 +418,7 @@ _REDIS_SERVERS = Section(
                 ),
                 Column(source="Value #hits", title="Found", unit=units.RATIO, decimals=1),
                 Column(source="Value #commands", title="Commands", unit=units.OPERATIONS_RATE),
-                Column(source="Value #clients", title="Clients", unit=units.COUNT),
+                Column(source="Value #clients", title="Clients", unit=units.COUNT, width=90),
             ),
             sort="Server",
             ascending=True,
@@ -569,7 +571,9 @@ _MEMCACHED_SERVERS = Section(
             rows(f"max by (instance) (memcached_current_connections{_MEMCACHED})", ref="clients"),
             columns=(
                 Column(source="instance", title="Server"),
-                Column(source="Value #up", title="Answers", mappings=(ANSWERS,), steps=UP),
+                Column(
+                    source="Value #up", title="Answers", mappings=(ANSWERS,), steps=UP, width=90
+                ),
                 Column(source="version", title="Version"),
                 Column(source="Value #items", title="Items", unit=units.COUNT),
                 Column(source="Value #memory", title="Memory", unit=units.BYTES),
@@ -581,7 +585,7 @@ _MEMCACHED_SERVERS = Section(
                     unit=units.EVENTS_RATE,
                     steps=above("cache_memcached_evicting:rate"),
                 ),
-                Column(source="Value #clients", title="Clients", unit=units.COUNT),
+                Column(source="Value #clients", title="Clients", unit=units.COUNT, width=90),
             ),
             sort="Server",
             ascending=True,
