@@ -7,6 +7,7 @@ read by the same registry, through ``collect``.
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -156,7 +157,7 @@ class Child(Protocol):
 _Child = TypeVar("_Child", bound=Child)
 
 
-class Family(Generic[_Child]):
+class Family(ABC, Generic[_Child]):
     """A family with at most ``cap`` children; all others share one, whose labels say so.
 
     name: without ``_total``. labels: their names, in the order in which ``child`` takes values.
@@ -175,8 +176,9 @@ class Family(Generic[_Child]):
         self._cap = cap
         self._children: dict[tuple[str, ...], _Child] = {}
 
+    @abstractmethod
     def _new(self) -> _Child:
-        raise NotImplementedError
+        """Return a new child."""
 
     def child(self, *values: str) -> _Child:
         """Return the child with these label values, the overflow child if there are too many.
