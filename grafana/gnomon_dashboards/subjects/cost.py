@@ -28,10 +28,11 @@ _SUMMARY = Section(
         number(
             "An hour",
             "What does everything cost for an hour, at this moment?",
-            Query(expr="cost:total:per_hour", legend="an hour"),
+            now("cost:total:per_hour"),
             unit=units.MONEY,
             decimals=2,
             empty=_FREE,
+            sparkline=False,
         ),
         number(
             "The last 24 hours",

@@ -53,13 +53,14 @@ _SUMMARY = Section(
         number(
             "Endpoints that answer",
             "Which share of the endpoints chosen answers as it should, at this moment?",
-            Query(expr=f"avg(probe_success{_HERE})", legend="answer"),
+            now(f"avg(probe_success{_HERE})"),
             unit=units.RATIO,
             decimals=0,
             low=0,
             high=1,
             steps=((None, colours.BAD), (1, colours.GOOD)),
             empty=_NONE,
+            sparkline=False,
         ),
         number(
             "Down",
@@ -83,12 +84,13 @@ _SUMMARY = Section(
         number(
             "Slowest",
             "How long does the slowest endpoint take to answer, over five minutes?",
-            Query(expr=f"max(instance:probe_duration_seconds:avg5m{_HERE})", legend="slowest"),
+            now(f"max(instance:probe_duration_seconds:avg5m{_HERE})"),
             unit=units.SECONDS,
             decimals=2,
             low=0,
             steps=above("probe_slow:seconds", watch=0.5),
             empty=_NONE,
+            sparkline=False,
         ),
         number(
             "First certificate to run out",
