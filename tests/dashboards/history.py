@@ -55,6 +55,8 @@ _LONG = re.compile(
     r"|instance:node_(cpu|memory)_utilisation:ratio.*|instance_mountpoint:node_filesystem_avail:ratio"
     r"|instance_gpu:gpu_(utilisation|memory):ratio"
 )
+#: What is counted begins anew with the servers: its past would be no continuation.
+_COUNTER = re.compile(r"_(total|count|sum|bucket)$")
 #: What is always the same, and read only now.
 _CONSTANT = re.compile(r"threshold:.*|slo:.*:(enabled|count|days)|slo:(objective|error_budget):.*")
 
@@ -133,9 +135,6 @@ def _value(name: str, live: float, at: float, now: float) -> float:
             return 0.75 - 0.3 * (1 - (now - at) / WHOLE_S) + 0.05 * busy(at)
         case "slo:current_burn_rate:ratio":
             return _bad(at, now)
-    if name.endswith(("_total", "_count", "_sum", "_bucket")):
-        # A counter that was begun anew when the servers started: as fast as in the minutes since.
-        return live * (at - now + WHOLE_S) / 120
     if "cost" in name:
         return live * (1 + _wave(at) / 3)
     if "saturation" in name or name.endswith("utilisation:ratio"):

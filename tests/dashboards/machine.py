@@ -34,6 +34,10 @@ HARDWARE = ("cpufreq", "edac", "hwmon", "mdadm", "nvme", "rapl", "thermal_zone")
 KERNEL = ("conntrack", "pressure", "schedstat", "softnet")
 
 _PAUSE_S = 2.0
+#: How long a control group lasts that is begun anew.
+_BEGUN_S = 70.0
+#: Between two errors that a driver reports, and between two processes that the kernel kills.
+_XID_S = _KILLED_S = 45.0
 
 
 def _steadily(what):
@@ -77,13 +81,21 @@ class Gpus(GpuCollector):
                 "used": used,
                 "free": total - used - busy["nvmlDeviceGetMemoryInfo(v2)"]["reserved"],
             }
+            for sample in busy["nvmlDeviceGetProcessUtilization"]:
+                sample["timeStamp"] += 1000 if sample["pid"] else 0
             busy["nvmlDeviceGetPowerUsage"] = int(700_000 * (0.2 + 0.6 * load))
             busy["nvmlDeviceGetTemperature(0)"] = int(40 + 35 * load)
             busy["nvmlDeviceGetTotalEnergyConsumption"] = energy + int(450_000 * seconds)
+            if seconds - self._told > _XID_S:
+                self._told = seconds
+                nvml.event(0, 31)  # a fault of an application's own
             busy["fields"][74]["value"] = 212_553_937_000 + int(50_000_000 * seconds)
 
+        self._told = 0.0
         _steadily(work)
-        super().__init__(paths, _driver=Driver(lambda: nvml, lambda: True))
+        super().__init__(paths, processes=True, _driver=Driver(lambda: nvml, lambda: True))
+        # Their numbers are ours, whatever namespace this is.
+        self._processes.comparable = lambda: True  # type: ignore[union-attr,method-assign]
 
 
 class Groups(CgroupCollector):
@@ -95,13 +107,21 @@ class Groups(CgroupCollector):
         shutil.copytree(METAL.sys("fs/cgroup"), f"{folder}/fs/cgroup")
         files = {path: path.read_text() for path in Path(folder).rglob("cpu.stat")}
 
+        pod = next(path for path in files if path.parent.suffix == ".scope")
+        events = Path(folder, "fs/cgroup/system.slice/api.service/memory.events")
+
         def work(seconds: float) -> None:
             for path, text in files.items():
                 lines = [line.split() for line in text.splitlines()]
-                new = [f"{key} {int(number) + _grown(key, seconds)}" for key, number in lines]
+                # One of them is begun anew from time to time.
+                age = seconds % _BEGUN_S if path == pod else seconds
+                base = 0 if path == pod else 1
+                new = [f"{key} {int(number) * base + _grown(key, age)}" for key, number in lines]
                 other = path.with_suffix(".new")
                 other.write_text("\n".join(new) + "\n")
                 other.rename(path)
+            killed = int(seconds / _KILLED_S)
+            events.write_text(f"low 0\nhigh 0\nmax {killed}\noom {killed}\noom_kill {killed}\n")
 
         work(0)
         _steadily(work)

@@ -31,7 +31,7 @@ import certificates
 import servers
 from brokers import celery_workers, rabbitmq_server
 from caches import memcached_server, redis_server
-from dashboards import history
+from dashboards import asked, history
 from databases import postgresql_server
 from gnomon_stack import thresholds
 from gnomon_stack.alerting import apply
@@ -162,7 +162,7 @@ def studio(
     """
     made = Studio()
     with ExitStack() as running:
-        for part in (_stores, _exporter, _demo, _traffic, _outside, _alertmanager):
+        for part in (_stores, _exporter, _demo, _shop, _traffic, _outside, _alertmanager):
             part(made, folder, running, pace)
         for name, words in versions.items():
             _prometheus(made, folder / name, running, name, words, pace)
@@ -172,8 +172,12 @@ def studio(
 def _stores(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None:
     """Start what keeps data and messages."""
     del pace
-    port, _ = running.enter_context(redis_server(_new(folder / "redis")))
+    port, _ = running.enter_context(redis_server(_new(folder / "redis"), "--maxmemory", "64mb"))
     made.addresses["redis"] = f"127.0.0.1:{port}"
+    replica, _ = running.enter_context(
+        redis_server(_new(folder / "replica"), "--replicaof", "127.0.0.1", f"{port}")
+    )
+    made.addresses["replica"] = f"127.0.0.1:{replica}"
     memcached, _ = running.enter_context(memcached_server(_new(folder / "memcached")))
     made.addresses["memcached"] = f"127.0.0.1:{memcached}"
     broker = running.enter_context(rabbitmq_server(_new(folder / "rabbitmq")))
@@ -206,6 +210,14 @@ def _exporter(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> Non
         Server(words, ready=f"{url}/metrics", log=folder / "exporter.log", env=env)
     )
     made.addresses["exporter"] = url
+    port = free_port()
+    words = [str(Path(sys.executable).with_name("gnomon-exporter")), "--collector.disable-defaults"]
+    words += ["--collector.redis", f"--collector.redis.address={made.addresses['replica']}"]
+    words += [f"--web.listen-address=127.0.0.1:{port}"]
+    running.enter_context(
+        Server(words, ready=f"http://127.0.0.1:{port}/metrics", log=folder / "replica.log")
+    )
+    made.addresses["replica-exporter"] = f"127.0.0.1:{port}"
 
 
 def _demo(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None:
@@ -230,6 +242,17 @@ def _demo(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None:
     words += ["--headless", "--only-summary", "--host", made.addresses["desk"]]
     words += ["--users", str(pace.people), "--spawn-rate", "2"]
     running.enter_context(Server(words, log=folder / "people.log", env=env))
+
+
+def _shop(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None:
+    """Start the service that does what the demo does not."""
+    del pace
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    words = [sys.executable, str(HERE / "shop.py"), str(port)]
+    env = {"PYTHONPATH": str(ROOT / "tests")}
+    running.enter_context(Server(words, ready=f"{url}/metrics", log=folder / "shop.log", env=env))
+    made.addresses["shop"] = url
 
 
 def _traffic(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None:
@@ -306,6 +329,7 @@ def _prometheus(
             f"--config.file={folder}/prometheus/prometheus.yml",
             f"--storage.tsdb.path={folder}/data",
             f"--storage.tsdb.retention.time={_DAYS_KEPT}d",
+            "--storage.tsdb.retention.size=5GB",  # as in the stack: a dashboard draws it
             "--enable-feature=exemplar-storage",
             f"--web.listen-address=127.0.0.1:{port}",
             f"--web.external-url={url}",
@@ -329,6 +353,12 @@ def configured(made: Studio, folder: Path, port: int, pace: Pace) -> None:
         text = text.replace(f"127.0.0.1:{old}", new)
     text = text.replace("127.0.0.1:9090", f"127.0.0.1:{port}")
     text = text.replace("_interval: 10s", f"_interval: {pace.scrape}")
+    # One exporter for one machine, and here another for the second Redis.
+    text += (
+        "\n  - job_name: redis\n    static_configs:\n"
+        f"      - targets: ['{made.addresses['replica-exporter']}']\n"
+        "        labels: {service: cache}\n"
+    )
     (here / "prometheus.yml").write_text(text)
     source = (here / "thresholds.yml").read_text()
     for price, value in PRICES.items():
@@ -356,7 +386,7 @@ def _paced(text: str, pace: Pace) -> str:
 def _targets(made: Studio, folder: Path) -> None:
     """Write what is scraped and asked for from outside; one endpoint is not there."""
     at = {name: url.removeprefix("http://") for name, url in made.addresses.items()}
-    for service in ("desk", "exchange"):
+    for service in ("desk", "exchange", "shop"):
         _file(folder / f"{service}.yml", [(service, {}, [at[service]])])
     _file(folder / "rabbitmq/broker.yml", [("broker", {}, [at["rabbitmq-metrics"]])])
     _file(
@@ -364,9 +394,9 @@ def _targets(made: Studio, folder: Path) -> None:
         [
             ("desk", {}, [f"{made.addresses['desk']}/-/ready", f"{made.addresses['desk']}/"]),
             ("exchange", {}, [f"{made.addresses['exchange']}/-/ready"]),
-            ("shop", {"module": "https"}, [f"https://{at['tls']}/"]),
-            ("shop", {"module": "tls"}, [at["tls"]]),
-            ("shop", {"module": "tcp"}, [at["redis"], f"127.0.0.1:{free_port()}"]),
+            ("vault", {"module": "https"}, [f"https://{at['tls']}/"]),
+            ("vault", {"module": "tls"}, [at["tls"]]),
+            ("vault", {"module": "tcp"}, [at["redis"], f"127.0.0.1:{free_port()}"]),
         ],
     )
 
@@ -431,7 +461,7 @@ def _main(folder: Path) -> None:
         found = made.addresses | {name: p.url for name, p in made.prometheus.items()}
         (folder / "all").write_text("".join(f"{name} {url}\n" for name, url in found.items()))
         print("running, without history", flush=True)  # noqa: T201
-        count = remember(made, program("promtool"), history.reach())
+        count = remember(made, program("promtool"), history.reach(asked.graphs()))
         (folder / "url").write_text(made.prometheus["prometheus"].url + "\n")
         print("series, samples of history:", *count, flush=True)  # noqa: T201
         signal.pause()

@@ -2,11 +2,13 @@
 
 Its words are the ports of Redis, memcached, RabbitMQ and the desk, and PostgreSQL's address.
 Redis: keys that come and go, jobs of RQ, tasks of Celery; memcached: hits, misses; RabbitMQ: queues
-that are read and one that grows; PostgreSQL: a lock, so that a query is slow; the desk: faults.
+that are read and one that grows; PostgreSQL: a lock, so that a query is slow; the desk: faults, and
+a WebSocket whose client is silent.
 """
 
 import contextlib
 import sys
+import threading
 import time
 import urllib.request
 
@@ -14,6 +16,7 @@ import amqp
 import psycopg
 import redis
 import rq
+import websocket
 
 import celery_app
 from caches import say
@@ -79,6 +82,17 @@ def _faults(desk, turn):
             pass
 
 
+def _silent(desk):
+    """Watch prices without ever saying a word, until the desk gives up; then once more."""
+    while True:
+        with contextlib.suppress(OSError, websocket.WebSocketException):
+            socket = websocket.create_connection(f"{desk}/ws/prices", timeout=40)
+            socket.send('{"subscribe": ["KELP"]}')
+            while socket.recv():
+                pass
+        time.sleep(_PAUSE_S)
+
+
 def _main(redis_port, memcached_port, rabbitmq_port, desk_port, postgresql):
     client = redis.Redis(port=int(redis_port))
     client.xgroup_create("events", "readers", mkstream=True)
@@ -89,6 +103,8 @@ def _main(redis_port, memcached_port, rabbitmq_port, desk_port, postgresql):
     for queue in ("orders", "mails"):
         channel.queue_declare(queue, durable=True, auto_delete=False)
     channel.basic_consume("orders", callback=lambda _: None, no_ack=True)
+    desk = f"127.0.0.1:{desk_port}"
+    threading.Thread(target=_silent, args=(f"ws://{desk}",), daemon=True).start()
     turn = 0
     while True:
         turn += 1
@@ -98,7 +114,7 @@ def _main(redis_port, memcached_port, rabbitmq_port, desk_port, postgresql):
             (_memcached, int(memcached_port)),
             (_rabbitmq, channel),
             (_postgresql, postgresql),
-            (_faults, f"http://127.0.0.1:{desk_port}"),
+            (_faults, f"http://{desk}"),
         ):
             try:
                 use(what, turn)
