@@ -13,7 +13,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY exporter exporter
 COPY instrumentation instrumentation
 COPY stack stack
-RUN /opt/gnomon/bin/python -m pip install --quiet --no-cache-dir --constraint constraints.txt '.[exporter]' \
+RUN /opt/gnomon/bin/python -m pip install --quiet --no-cache-dir --constraint constraints.txt '.[celery,exporter]' \
     # Nobody installs anything into the image that runs.
     && /opt/gnomon/bin/python -m pip uninstall --quiet --yes pip setuptools
 
