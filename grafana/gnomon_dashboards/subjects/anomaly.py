@@ -102,7 +102,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Unusual now, everywhere",
+            "Unusual anywhere",
             "How many signals of all services are outside of their bands?",
             now("sum(service:anomalies:count) or 0 * sum(service:signals:count)"),
             unit=units.WHOLE,
@@ -111,7 +111,7 @@ _SUMMARY = Section(
             empty="No service has a signal yet",
         ),
         number(
-            "Unusual now, here",
+            "Unusual here",
             "How many signals of the service chosen are outside of their bands?",
             now(
                 f"sum(service:anomalies:count{_SERVICE})"

@@ -88,7 +88,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Lost a process, 24 h",
+            "Killed, 24 h",
             "From how many groups did the kernel kill a process for its memory within a day?",
             now(
                 f"count(max_over_time(instance_container:container_oom:increase10m{_HERE}[1d]))"

@@ -53,7 +53,7 @@ _SUMMARY = Section(
             empty=_FREE,
         ),
         number(
-            "This month at its end",
+            "At month's end",
             "What will the month have cost, at the pace of the last day?",
             now("cost:total:month_forecast"),
             unit=units.MONEY,
@@ -62,7 +62,7 @@ _SUMMARY = Section(
             empty="Known after half a day with prices",
         ),
         number(
-            "Of the budget, at its end",
+            "Of the budget",
             "How much of the month's budget will be spent?",
             now(f"cost:total:month_forecast / {_BUDGET}"),
             unit=units.RATIO,
@@ -72,7 +72,7 @@ _SUMMARY = Section(
             empty="No budget: thresholds.yml, section cost",
         ),
         number(
-            "Paid for idle GPUs, a day",
+            "Idle GPUs, a day",
             "What is paid within a day for the time in which GPUs did nothing?",
             now("sum(instance:cost_gpu_idle:per_day)"),
             unit=units.MONEY,

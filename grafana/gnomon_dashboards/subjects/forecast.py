@@ -60,7 +60,7 @@ _SUMMARY = Section(
             empty="Nothing grows towards its limit",
         ),
         number(
-            "Fullest in two weeks",
+            "Fullest in 14 days",
             "How full will the fullest of what is chosen be in two weeks?",
             now(f"max(resource:saturation:predict14d{_HERE})"),
             unit=units.RATIO,
@@ -70,7 +70,7 @@ _SUMMARY = Section(
             empty=_YOUNG,
         ),
         number(
-            "Disk left in a day",
+            "Disk in a day",
             "How much of the fullest disk will be left in 24 hours, at the pace of six?",
             now(f"min(instance_mountpoint:node_filesystem_avail:predict24h{_MACHINES})"),
             unit=units.RATIO,
@@ -80,7 +80,7 @@ _SUMMARY = Section(
             empty="Known after three hours",
         ),
         number(
-            "Memory left in a day",
+            "Memory in a day",
             "How much of its memory will the machine with the least have left in 24 hours, at the"
             " pace of six?",
             now(
@@ -94,7 +94,7 @@ _SUMMARY = Section(
             empty="Known after three hours",
         ),
         number(
-            "A failure within 48 h",
+            "Failure in 48 h",
             "How probable is it that a service fails within two days, if it goes on like in the"
             " last week? The likeliest.",
             now(

@@ -81,7 +81,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Memory of the fullest",
+            "Fullest memory",
             "How much of its memory is allocated on the GPU that has least left?",
             now(f"max({_named('instance_gpu:gpu_memory:ratio')})"),
             unit=units.RATIO,
@@ -93,7 +93,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Degrees until it slows",
+            "Until it slows",
             "How many degrees are left until the hottest GPU slows itself down?",
             now(f"min({_named('instance_gpu:gpu_heat_left:celsius')})"),
             unit=units.CELSIUS,
@@ -112,7 +112,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Kinds of errors, 24 h",
+            "XIDs, 24 h",
             "How many kinds of errors (XIDs) did the driver report within the last day?",
             now(
                 f"count({_named('max_over_time(instance_gpu:gpu_xid:increase10m[1d])')})"

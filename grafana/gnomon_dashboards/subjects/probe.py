@@ -51,7 +51,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Endpoints that answer",
+            "Endpoints up",
             "Which share of the endpoints chosen answers as it should, at this moment?",
             now(f"avg(probe_success{_HERE})"),
             unit=units.RATIO,
@@ -72,7 +72,7 @@ _SUMMARY = Section(
             empty=_NONE,
         ),
         number(
-            "Answered, of all times",
+            "Answered",
             "Which share of the probes was answered, over the time on show?",
             now(f"avg(avg_over_time(probe_success{_HERE}[$__range]))"),
             unit=units.RATIO,
@@ -93,7 +93,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "First certificate to run out",
+            "First to run out",
             "How many days are left until the first certificate runs out?",
             now(f"min(instance:probe_certificate_left:seconds{_HERE}) / {_DAY}"),
             unit=units.DAYS,
@@ -103,7 +103,7 @@ _SUMMARY = Section(
             empty=_NO_TLS,
         ),
         number(
-            "Over HTTP without TLS",
+            "Without TLS",
             "How many endpoints answer over plain HTTP, which anybody on the way can read?",
             now(
                 f"count(probe_http_ssl{_HERE} == 0 and probe_success{_HERE} == 1)"
