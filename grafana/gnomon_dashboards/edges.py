@@ -14,6 +14,17 @@ WATCH = value("service_errors_high:ratio")
 BAD = value("dependency_failing:ratio")
 FAILING: Steps = ((None, colours.GOOD), (WATCH, colours.WATCH), (BAD, colours.BAD))
 
+#: Which page tells more of a node, by what it is. Old versions of Grafana show no links on a map.
+PAGES = (
+    ("service", "service"),
+    ("overview", "clients"),
+    ("dependency", "outside API"),
+    ("database", "database"),
+    ("cache", "cache|second tier"),
+    ("queue", "queue|workers"),
+)
+NODE_LINK = links.to(links.column("page"), "More of this", service=links.column("service"))
+
 
 def _node(expr: str, end: str) -> str:
     """Return series with an ``id`` and a ``subtitle`` by one of their ends: source or target."""
@@ -61,7 +72,14 @@ def nodes(matchers: str) -> str:
         f" * on (id) group_left (color) group by (id, color) ({colour})"
     )
     # What belongs to a service is called SERVICE/NAME, so that two services' are told apart.
-    return f'label_replace({found}, "title", "$1", "id", "(?:[^/ ]*/)?(.+)")'
+    for label, text, source, pattern in (
+        ("title", "$1", "id", "(?:[^/ ]*/)?(.+)"),
+        ("service", "$1", "id", "([^/]+).*"),
+        ("service", "All", "subtitle", "database|outside API|clients"),
+        *(("page", page, "subtitle", kinds) for page, kinds in PAGES),
+    ):
+        found = f'label_replace({found}, "{label}", "{text}", "{source}", "{pattern}")'
+    return found
 
 
 def arrows(matchers: str) -> str:

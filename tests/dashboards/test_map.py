@@ -62,13 +62,15 @@ def answers(tmp_path):
     return check
 
 
-def _node(name, subtitle, rate, colour, p95="", title=""):
+def _node(name, subtitle, rate, colour, p95="", *, page="", service=""):
     found = {
         "id": name,
-        "title": title or name,
+        "title": name.rpartition("/")[2],
         "subtitle": subtitle,
         "mainstat": rate,
         "color": colours.SHADES[colour],
+        "page": page or subtitle,
+        "service": service or name.partition("/")[0],
     }
     return found | ({"secondarystat": p95} if p95 else {})
 
@@ -78,15 +80,23 @@ def test_both_ends_of_each_edge_are_nodes(answers):
     answers(
         edges.nodes(_EVERY),
         [
-            _node("clients", "clients", "5/s", colours.PLAIN),
+            _node("clients", "clients", "5/s", colours.PLAIN, page="overview", service="All"),
             _node("shop", "service", "5/s", colours.GOOD, "200 ms"),
             _node("books", "service", "6/s", colours.PLAIN),
             # An eighth of what both callers ask, though half of what one of them does.
             _node("rates", "service", "4/s", colours.WATCH, "20 ms"),
-            _node("mail.example:443", "outside API", "2/s", colours.WATCH, "1500 ms"),
-            _node("shop/prices", "cache", "300/s", colours.PLAIN, title="prices"),
-            _node("books/prices", "cache", "3/s", colours.PLAIN, title="prices"),
-            _node("shop/Redis", "second tier", "0/s", colours.GOOD, "1 ms", title="Redis"),
+            _node(
+                "mail.example:443",
+                "outside API",
+                "2/s",
+                colours.WATCH,
+                "1500 ms",
+                page="dependency",
+                service="All",
+            ),
+            _node("shop/prices", "cache", "300/s", colours.PLAIN),
+            _node("books/prices", "cache", "3/s", colours.PLAIN),
+            _node("shop/Redis", "second tier", "0/s", colours.GOOD, "1 ms", page="cache"),
         ],
     )
 
@@ -97,7 +107,7 @@ def test_a_service_alone_has_its_own_edges_only(answers):
         edges.nodes('service=~"books"'),
         [
             _node("books", "service", "6/s", colours.PLAIN),
-            _node("books/prices", "cache", "3/s", colours.PLAIN, title="prices"),
+            _node("books/prices", "cache", "3/s", colours.PLAIN),
             _node("rates", "service", "3/s", colours.GOOD, "20 ms"),
         ],
     )

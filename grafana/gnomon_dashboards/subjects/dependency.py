@@ -11,6 +11,7 @@ from gnomon_dashboards.panels import (
     limit,
     node_graph,
     number,
+    styled,
     table,
 )
 from gnomon_dashboards.queries import Query, now, rows
@@ -94,6 +95,7 @@ _MAP = Section(
             " twenty fails; red: one in five. Every call is counted, none taken from a trace.",
             nodes=edges.nodes(_HERE),
             edges=edges.arrows(_HERE),
+            overrides=(styled("title", links=[edges.NODE_LINK]),),
             height=17,
             empty="No service calls anything",
         ),
