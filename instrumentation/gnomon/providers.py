@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 
 from gnomon.extras import require
+from gnomon.otlp import lean
 from gnomon.settings import has_endpoint
 from gnomon.spans import SpanQueue
 
@@ -187,8 +188,7 @@ def _exporter(environ: Mapping[str, str]) -> SpanExporter:
         )
     if protocol == "grpc":
         return EachProcess(module.OTLPSpanExporter)
-    exporter: SpanExporter = module.OTLPSpanExporter()
-    return exporter
+    return lean(module.OTLPSpanExporter)()
 
 
 class EachProcess(SpanExporter):

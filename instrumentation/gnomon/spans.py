@@ -72,13 +72,13 @@ class SpanQueue(SpanProcessor):
     ) -> None:
         self._exporter = exporter
         self._size = size
-        self._batch = batch
+        self._batch = min(batch, size)
         self._delay = delay
         self._patience = patience
         self._queue: deque[ReadableSpan] = deque()
         self._awake = threading.Event()
         self._stopping = False
-        self._exporting = False
+        self._exporting = self._flushing = False
         self._thread: threading.Thread | None = None
         self._pid = 0
         self._starting = threading.Lock()
@@ -97,7 +97,7 @@ class SpanQueue(SpanProcessor):
             families.dropped.child("shutdown" if self._stopping else "queue_full").inc()
             return
         queue.append(span)
-        if len(queue) >= self._batch:
+        if len(queue) >= self._batch and not self._awake.is_set():
             self._awake.set()
 
     def _start(self) -> None:
@@ -116,15 +116,20 @@ class SpanQueue(SpanProcessor):
         # The exporter's own requests are no calls of the application.
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         while True:
-            self._awake.wait(self._delay)
+            woken = self._awake.wait(self._delay)
             self._awake.clear()
             stopping = self._stopping  # read before: what comes after it is told to drop
-            self._export_all()
+            everything = stopping or self._flushing or not woken
+            self._flushing = False
+            # Under load a batch fills while the one before it is sent. What is less than a batch
+            # waits on then: each export costs as much as a hundred spans.
+            self._export(1 if everything else self._batch)
             if stopping:
                 return
 
-    def _export_all(self) -> None:
-        while self._queue:
+    def _export(self, least: int) -> None:
+        """Export batch after batch until fewer spans than that are left."""
+        while len(self._queue) >= least:
             self._exporting = True
             taken: list[ReadableSpan] = []
             while self._queue and len(taken) < self._batch:
@@ -161,6 +166,7 @@ class SpanQueue(SpanProcessor):
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export what waits; return whether everything had gone within the time, in ms."""
+        self._flushing = True
         self._awake.set()
         until = time.monotonic() + timeout_millis / 1000
         while (self._queue or self._exporting) and time.monotonic() < until:

@@ -24,6 +24,7 @@ from opentelemetry.trace import (
 
 from gnomon import guard, libraries
 from gnomon.identity import version
+from gnomon.lightspan import LightSpan, suits
 from gnomon.providers import flush, provider
 from gnomon.requests import METHODS, OTHER
 from gnomon.routes import UNMATCHED
@@ -98,6 +99,7 @@ class Tracing:
             # OpenTelemetry's rule: a trace is recorded if its id's low 64 bits are below this.
             self._bound = None if own.ratio is None else round(own.ratio * (_LOW + 1))
             (self._key,) = set_span_in_context(INVALID_SPAN, Context())
+            self._light = self._ids is not None and self._bound is not None and suits(self._tracer)
             fields = propagate.get_global_textmap().fields
             self._fields = frozenset(field.lower().encode() for field in fields)
 
@@ -116,16 +118,17 @@ class Tracing:
         if not self._fields.isdisjoint(dict(scope["headers"])):
             parent = self._extracted(scope)
         # Most requests have no tracing client in front of them: then this is a new trace.
-        if parent and (context := get_current_span(parent).get_span_context()).is_valid:
-            if self._bound is not None and not context.trace_flags.sampled:
-                return self._unrecorded(parent, context.trace_id, context.trace_state)
+        above = get_current_span(parent).get_span_context() if parent else None
+        if above is not None and above.is_valid:
+            trace_id = above.trace_id
+            if self._bound is not None and not above.trace_flags.sampled:
+                return self._unrecorded(parent, trace_id, above.trace_state)
         else:
+            above = None
             trace_id = getrandbits(128) or 1
             if self._bound is not None and trace_id & _LOW >= self._bound:
                 return self._unrecorded(parent, trace_id, None)
-            if self._ids is not None:
-                self._ids.want(trace_id)
-        return self._recorded(scope, parent)
+        return self._recorded(scope, parent, trace_id, above)
 
     @staticmethod
     def _traced(context: Context) -> bool:
@@ -138,14 +141,29 @@ class Tracing:
     def _unrecorded(self, parent: Context, trace_id: int, state: TraceState | None) -> Unrecorded:
         # Without it client libraries would start traces of their own, with nothing above.
         span = Unrecorded(trace_id, state)
-        context = set_span_in_context(span, parent) if parent else Context({self._key: span})
-        span.token = _current.attach(context)
+        span.token = self._attach(span, parent)
         return span
 
-    def _recorded(self, scope: Scope, parent: Context) -> ServerSpan:
-        span = self._started(scope, parent)
-        ids = exemplar(span.get_span_context()) if span.is_recording() else None
-        return ServerSpan(span, _current.attach(set_span_in_context(span, parent)), ids)
+    def _recorded(
+        self, scope: Scope, parent: Context, trace_id: int, above: SpanContext | None
+    ) -> ServerSpan:
+        name, attributes = _described(scope)
+        if self._light:
+            ids = (trace_id, getrandbits(64) or 1)
+            span: Any = LightSpan(
+                self._tracer, name, ids, told=attributes, parent=parent, above=above
+            )
+        else:
+            if above is None and self._ids is not None:
+                self._ids.want(trace_id)
+            span = self._started(name, parent, attributes)
+        labels = exemplar(span.get_span_context()) if span.is_recording() else None
+        return ServerSpan(span, self._attach(span, parent), labels)
+
+    def _attach(self, span: Any, parent: Context) -> Token[Context]:
+        context = set_span_in_context(span, parent) if parent else Context({self._key: span})
+        token: Token[Context] = _current.attach(context)
+        return token
 
     def install(self) -> None:
         """Trace the client libraries that have been imported, if the provider is ours."""
@@ -172,17 +190,7 @@ class Tracing:
                 headers[field] = f"{headers[field]},{text}" if field in headers else text
         return propagate.extract(headers)
 
-    def _started(self, scope: Scope, parent: Context) -> Any:
-        original = scope.get("method", "")
-        attributes = _attributes(scope)
-        if scope["type"] == "websocket":
-            name = "WS"
-        elif original in METHODS:
-            name = attributes["http.request.method"] = original
-        else:
-            name = "HTTP"
-            attributes["http.request.method"] = OTHER
-            attributes["http.request.method_original"] = original[:LIMIT]
+    def _started(self, name: str, parent: Context, attributes: dict[str, Any]) -> Any:
         if self._bound is None:  # a sampler of somebody else's may ask for them
             return self._tracer.start_span(
                 name, context=parent, kind=SpanKind.SERVER, attributes=attributes
@@ -261,10 +269,16 @@ class ServerSpan:
         if kind:
             attributes["error.type"] = kind
             span.set_status(Status(StatusCode.ERROR))
+        name = ""
         if route != UNMATCHED:
             attributes["http.route"] = route
             word = "WS" if scope["type"] == "websocket" else scope["method"]
-            span.update_name(f"{word if word in METHODS or word == 'WS' else 'HTTP'} {route}")
+            name = f"{word if word in METHODS or word == 'WS' else 'HTTP'} {route}"
+        if type(span) is LightSpan:
+            span.finish(name, attributes)
+            return
+        if name:
+            span.update_name(name)
         _set(span, attributes)
         span.end()
 
@@ -309,8 +323,11 @@ def exemplar(context: SpanContext) -> dict[str, str] | None:
     }
 
 
-def _attributes(scope: Scope) -> dict[str, Any]:
-    """Return what is known of a request before it is routed; no query, for it may hold secrets."""
+def _described(scope: Scope) -> tuple[str, dict[str, Any]]:
+    """Return a span's name and attributes before the request is routed.
+
+    Without its query, which may hold secrets.
+    """
     attributes: dict[str, Any] = {
         "url.scheme": scope.get("scheme", "http"),
         "url.path": scope["path"][:LIMIT],
@@ -327,4 +344,12 @@ def _attributes(scope: Scope) -> dict[str, Any]:
         if name == b"user-agent":
             attributes["user_agent.original"] = value[:LIMIT].decode("latin-1")
             break
-    return attributes
+    if scope["type"] == "websocket":
+        return "WS", attributes
+    method = scope.get("method", "")
+    if method in METHODS:
+        attributes["http.request.method"] = method
+        return method, attributes
+    attributes["http.request.method"] = OTHER
+    attributes["http.request.method_original"] = method[:LIMIT]
+    return "HTTP", attributes
