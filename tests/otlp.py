@@ -28,14 +28,15 @@ class Received:
     """What has come so far.
 
     address: where the receiver listens, as OTEL_EXPORTER_OTLP_ENDPOINT wants it.
-    broken: over gRPC, the status with which all is refused. wait: set while
-    answers come at once.
+    broken: over gRPC, the status with which all is refused. answer: over HTTP,
+    the status of every answer. wait: set while answers come at once.
     """
 
     def __init__(self) -> None:
         self.address = ""
         self.spans: list[Told] = []
         self.broken: grpc.StatusCode | None = None
+        self.answer = 200
         self.wait = threading.Event()
         self.wait.set()
 
@@ -75,8 +76,9 @@ def http_receiver() -> Iterator[Received]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            received.take(ExportTraceServiceRequest.FromString(body))
-            self.send_response(200)
+            if received.answer == 200:
+                received.take(ExportTraceServiceRequest.FromString(body))
+            self.send_response(received.answer)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

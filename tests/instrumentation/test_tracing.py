@@ -3,8 +3,6 @@
 A tracer provider is the process's: it can be set once. So each case is a small program.
 """
 
-import gzip
-import http.server
 import os
 import re
 import signal
@@ -12,13 +10,12 @@ import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 
 import httpx
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import otlp
 import servers
 
 APP = """
@@ -49,33 +46,8 @@ APP = """
 @pytest.fixture
 def receiver():
     """Receive spans by OTLP over HTTP; `answer` says with which status."""
-
-    class Receiver(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            if server.answer == 200:
-                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    name = [a.value.string_value for a in resource.resource.attributes
-                            if a.key == "service.name"]  # fmt: skip
-                    for scope in resource.scope_spans:
-                        server.spans.extend((name[0], span) for span in scope.spans)
-            self.send_response(server.answer)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    server.answer, server.spans = 200, []
-    server.address = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
+    with otlp.http_receiver() as received:
+        yield received
 
 
 @pytest.fixture
@@ -117,11 +89,6 @@ def start(tmp_path):
         process.stderr.close()
 
 
-def attributes(span):
-    """Give a span's attributes as a dictionary."""
-    return {a.key: getattr(a.value, a.value.WhichOneof("value")) for a in span.attributes}
-
-
 def page(address):
     """Give the page of metrics in OpenMetrics."""
     return httpx.get(f"{address}/metrics", headers={"Accept": "application/openmetrics-text"}).text
@@ -138,13 +105,13 @@ def test_one_server_span_for_each_request(start, receiver, until):
     until(lambda: len(receiver.spans) == 3)
     time.sleep(0.3)
     assert len(receiver.spans) == 3
-    assert {name for name, _ in receiver.spans} == {"traced"}
-    spans = {span.name: span for _, span in receiver.spans}
+    assert {told.service for told in receiver.spans} == {"traced"}
+    spans = {span.name: span for _, _, span in receiver.spans}
     server = spans["GET /items/{n}"]
     assert server.kind == 2
     assert spans["work"].parent_span_id == server.span_id
     assert "GET /below/leaf" in spans
-    found = attributes(server)
+    found = otlp.attributes(server)
     assert found["http.request.method"] == "GET"
     assert found["http.route"] == "/items/{n}"
     assert found["http.response.status_code"] == 200
@@ -157,7 +124,7 @@ def test_exemplars_are_the_sampled_traces(start, receiver, until):
     address = start(INSTRUMENT, receiver.address).address
     httpx.get(f"{address}/items/7")
     until(lambda: len(receiver.spans) == 2)
-    exported = {span.trace_id.hex() for _, span in receiver.spans}
+    exported = {span.trace_id.hex() for _, _, span in receiver.spans}
     for family in (
         "http_server_request_duration_seconds",
         "gnomon_http_response_start_seconds",
@@ -192,7 +159,7 @@ def test_the_callers_decision_holds(start, receiver, until, sampled):
     assert carried["tracestate"] == "v=1"
     if sampled == "01":
         until(lambda: len(receiver.spans) == 2)
-        server = next(span for _, span in receiver.spans if span.kind == 2)
+        server = next(span for _, _, span in receiver.spans if span.kind == 2)
         assert server.parent_span_id.hex() == "b" * 16
     else:
         time.sleep(0.5)
@@ -206,7 +173,7 @@ def test_a_share_is_sampled(start, receiver):
         for _ in range(400):
             http.get(f"{address}/items/7")
     time.sleep(1)
-    traces = {span.trace_id for _, span in receiver.spans}
+    traces = {span.trace_id for _, _, span in receiver.spans}
     assert 70 <= len(traces) <= 170
     assert len(receiver.spans) == 2 * len(traces)
 
@@ -216,8 +183,8 @@ def test_an_exceptions_text_stays_here(start, receiver, until):
     address = start(INSTRUMENT, receiver.address).address
     assert httpx.get(f"{address}/fails").status_code == 500
     until(lambda: len(receiver.spans) == 1)
-    (_, span) = receiver.spans[0]
-    assert attributes(span)["error.type"] == "ValueError"
+    span = receiver.spans[0].span
+    assert otlp.attributes(span)["error.type"] == "ValueError"
     assert span.status.code == 2
     assert [event.name for event in span.events] == ["exception"]
     assert "in fails" in str(span)
@@ -254,9 +221,9 @@ def test_an_application_that_is_traced_already_keeps_its_spans(kind, start, rece
     code = textwrap.dedent(PROVIDER) + textwrap.dedent(FOREIGN[kind])
     address = start(code, receiver.address).address
     httpx.get(f"{address}/items/7")
-    until(lambda: [span for _, span in receiver.spans if span.kind == 2])
+    until(lambda: [span for _, _, span in receiver.spans if span.kind == 2])
     time.sleep(0.3)
-    (server,) = [span for _, span in receiver.spans if span.kind == 2]
+    (server,) = [span for _, _, span in receiver.spans if span.kind == 2]
     assert f'trace_id="{server.trace_id.hex()}"' in page(address)
 
 
@@ -266,7 +233,7 @@ def test_opentelemetrys_instrumentation_by_choice(start, receiver, until):
     httpx.get(f"{process.address}/items/7")
     until(lambda: len(receiver.spans) == 2)
     time.sleep(0.3)
-    scopes = sorted(span.kind for _, span in receiver.spans)
+    scopes = sorted(span.kind for _, _, span in receiver.spans)
     assert scopes == [1, 2]
     assert "trace_id" in page(process.address)
 
@@ -356,7 +323,7 @@ def test_websockets_have_one_span(start, receiver, until):
 
     assert asyncio.run(talk()) == ["a", "b"]
     until(lambda: receiver.spans)
-    assert [span.name for _, span in receiver.spans] == ["WS /ws/{room}"]
+    assert [span.name for _, _, span in receiver.spans] == ["WS /ws/{room}"]
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -386,7 +353,7 @@ def test_client_libraries_are_traced_below_the_request(start, receiver, until):
     address = start(code, receiver.address, PEER=f"{peer}/items/7").address
     httpx.get(f"{address}/calls")
     until(lambda: len(receiver.spans) == 2)
-    spans = {span.kind: span for _, span in receiver.spans}
+    spans = {span.kind: span for _, _, span in receiver.spans}
     assert spans[3].parent_span_id == spans[2].span_id
     assert spans[3].trace_id == spans[2].trace_id
     found = re.findall(
