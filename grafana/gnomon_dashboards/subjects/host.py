@@ -11,6 +11,7 @@ from gnomon_dashboards.panels import (
     graph,
     limit,
     number,
+    states,
     styled,
     table,
 )
@@ -341,12 +342,94 @@ _NETWORK = Section(
     folded=True,
 )
 
+_RARE = Section(
+    "What is rarely short, and hardware",
+    (
+        graph(
+            "File systems: inodes left",
+            "Which share of its inodes does each file system have left? Without one no file can be"
+            " made.",
+            Query(
+                expr=f"instance_mountpoint:node_filesystem_files_free:ratio{_HERE}",
+                legend="{{instance}} {{mountpoint}}",
+            ),
+            _limit("inodes_almost_gone:ratio"),
+            unit=units.RATIO,
+            high=1,
+            width=8,
+            legend=(),
+        ),
+        graph(
+            "Tracked connections",
+            "Which share of the kernel's table of connections is in use? When it is full, new ones"
+            " are dropped.",
+            Query(expr=f"instance:node_conntrack_utilisation:ratio{_HERE}", legend="{{instance}}"),
+            _limit("conntrack_almost_full:ratio"),
+            unit=units.RATIO,
+            high=1,
+            width=8,
+            legend=(),
+            empty="No connections are tracked here",
+        ),
+        graph(
+            "RAID: disks that are missing",
+            "How many disks does each array lack? It works without one, but not without two.",
+            Query(
+                expr=f"node_md_disks_required{_HERE} - on (job, instance, device) group_left ()"
+                ' node_md_disks{instance=~"$instance", state="active"}',
+                legend="{{instance}} {{device}}",
+            ),
+            unit=units.WHOLE,
+            width=8,
+            legend=(),
+            empty="No software RAID here",
+        ),
+        graph(
+            "Temperatures",
+            "How hot is it where there are sensors?",
+            Query(
+                expr=f"max by (instance, chip) (node_hwmon_temp_celsius{_HERE})",
+                legend="{{instance}} {{chip}}",
+            ),
+            unit=units.CELSIUS,
+            width=8,
+            legend=(),
+            empty="No sensors here",
+        ),
+        states(
+            "File systems: can be written to and answer",
+            "Which one turned read-only, and which one on another machine does not answer?",
+            Query(
+                expr="max by (instance, mountpoint) ("
+                'node_filesystem_readonly{instance=~"$instance", fstype!~"tmpfs|ramfs|squashfs"}'
+                " or on (job, instance, device, mountpoint) 2 * node_filesystem_device_error{"
+                'instance=~"$instance", fstype=~"nfs4?|cifs|smb3|ceph|lustre|glusterfs|9p"})',
+                legend="{{instance}} {{mountpoint}}",
+            ),
+            named=(
+                (0, "can be written to", colours.GOOD),
+                (1, "read-only", colours.FAINT),
+                (2, "does not answer", colours.BAD),
+            ),
+            width=8,
+        ),
+        states(
+            "Clock: kept right",
+            "Does something keep the clock right?",
+            Query(expr=f"node_timex_sync_status{_HERE}", legend="{{instance}}"),
+            named=((0, "left to itself", colours.WATCH), (1, "kept right", colours.GOOD)),
+            width=8,
+        ),
+    ),
+    folded=True,
+)
+
 DASHBOARD = Dashboard(
     subject="host",
     title="Host",
     purpose="Which resource of which machine is short: how much is used, what waits, what fails.",
     variables=(Choice(name="instance", source="node_uname_info", title="Machine"),),
-    sections=(_SUMMARY, _PROCESSORS, _MEMORY, _DISKS, _NETWORK),
+    sections=(_SUMMARY, _PROCESSORS, _MEMORY, _DISKS, _NETWORK, _RARE),
     about='instance=~"$instance"',
     more_links=(),
 )
