@@ -9,7 +9,7 @@ from gnomon_demo import limiting, reports
 from gnomon_demo.catalogue import NoModel
 from gnomon_demo.market import NotTraded
 from gnomon_demo.routes.faults import as_asked
-from gnomon_demo.state import Here
+from gnomon_demo.state import Here, there
 
 router = APIRouter(
     prefix="/api", dependencies=[Depends(limiting.allowed), Depends(as_asked)], tags=["api"]
@@ -79,10 +79,7 @@ async def report_now(desk: Here, new: NewReport) -> dict[str, Any]:
 @router.get("/reports/{number}")
 async def report(desk: Here, number: int) -> dict[str, Any]:
     """Return a report."""
-    found = await reports.one(desk.database, number)
-    if found is None:
-        raise HTTPException(404, f"no report {number}")
-    return found
+    return there(await reports.one(desk.database, number), f"report {number}")
 
 
 @router.get("/analytics")

@@ -4,12 +4,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.templating import Jinja2Templates
 
 from gnomon_demo import batches, faults, reports
-from gnomon_demo.state import Here
+from gnomon_demo.state import Here, there
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,27 +60,21 @@ async def performance(request: Request, desk: Here) -> Response:
 async def batch(request: Request, desk: Here, batch: str) -> Response:
     """Show a batch: its summary, and each of its recordings with the eight numbers."""
     found = await batches.one(desk.database, desk.settings.transcripts, batch)
-    if found is None:
-        raise HTTPException(404, f"no batch {batch}")
-    return _page(request, "batch.html", found=found)
+    return _page(request, "batch.html", found=there(found, f"batch {batch}"))
 
 
 @router.get("/performance/files/{recording}")
 async def recording(request: Request, desk: Here, recording: str) -> Response:
     """Show a recording: its transcript, the eight numbers, and what was its own."""
     found = await batches.recording(desk.database, desk.settings.transcripts, recording)
-    if found is None:
-        raise HTTPException(404, f"no recording {recording}")
-    return _page(request, "file.html", found=found)
+    return _page(request, "file.html", found=there(found, f"recording {recording}"))
 
 
 @router.get("/reports/{number}")
 async def report(request: Request, desk: Here, number: int) -> Response:
     """Show a report."""
     found = await reports.one(desk.database, number)
-    if found is None:
-        raise HTTPException(404, f"no report {number}")
-    return _page(request, "report.html", report=found)
+    return _page(request, "report.html", report=there(found, f"report {number}"))
 
 
 def _page(request: Request, template: str, **values: Any) -> Response:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException, UploadFile
 from gnomon_demo import batches
 from gnomon_demo.audio import NotAudio
 from gnomon_demo.routes.faults import as_asked
-from gnomon_demo.state import Here
+from gnomon_demo.state import Here, there
 from gnomon_demo.uploads import MOST
 
 router = APIRouter(prefix="/transcribe", dependencies=[Depends(as_asked)], tags=["transcribe"])
@@ -42,18 +42,14 @@ async def begin(
 async def batch(desk: Here, batch: str) -> dict[str, Any]:
     """Return a batch: its recordings, each with what it took, and the sum of all."""
     found = await batches.one(desk.database, desk.settings.transcripts, batch)
-    if found is None:
-        raise HTTPException(404, f"no batch {batch}")
-    return found
+    return there(found, f"batch {batch}")
 
 
 @router.get("/{recording}")
 async def recording(desk: Here, recording: str) -> dict[str, Any]:
     """Return a recording's transcript, and what it took."""
     found = await batches.recording(desk.database, desk.settings.transcripts, recording)
-    if found is None:
-        raise HTTPException(404, f"no recording {recording}")
-    return found
+    return there(found, f"recording {recording}")
 
 
 def _name(file: UploadFile) -> str:
