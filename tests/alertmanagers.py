@@ -13,7 +13,7 @@ from typing import Any
 
 from gnomon_stack.alerting import apply
 from gnomon_stack.home import Home
-from servers import ROOT, Server, fetch, free_port, program
+from servers import ROOT, Server, fetch, free_port, program, until
 
 
 class House:
@@ -106,6 +106,11 @@ class Alertmanager:
     def flushes(self) -> int:
         """Return how often it has looked at a group, to see whether to tell."""
         return len(re.findall(r'msg="?[Ff]lushing', self.output()))
+
+    def look_again(self, times: int) -> None:
+        """Wait until it has looked so many times more."""
+        before = self.flushes()
+        until(lambda: self.flushes() >= before + times)
 
     def post(self, *alerts: dict[str, str], over: bool = False, **annotations: str) -> None:
         """Send it alerts with these labels, as Prometheus does."""
