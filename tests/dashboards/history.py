@@ -21,6 +21,9 @@ import rulebook
 DAY_S = 86_400
 #: Between two samples: less than the five minutes for which one counts as current.
 STEP_S = 280
+#: Between those of long parts of the past, at full minutes: graphs over so long a time, and rules
+#: that go through them by the hour, ask for no others.
+_THIN_S, _LONG_S = 600, 2 * DAY_S
 WHOLE_S = 35 * DAY_S
 #: What looks back no further than this has seen enough once the servers have run a while.
 _SHORT_S = 1800
@@ -46,19 +49,16 @@ _LATER = {
     "service:http_requests:predict7d": ("service:http_requests:rate5m", 1.1),
 }
 
-#: What people look at over weeks, whoever looks back at it besides.
-_LONG = re.compile(
-    r"anomaly:.*|cost:.*|resource:saturation:.*|instance:cost.*|instance_resource:cost.*"
-    r"|service:(cost|failing|failures|http_requests|http_errors:ratio|http_latency).*"
-    r"|service_(cache:cache_hits|queue:queue_depth|job:job_runs:increase1h).*"
-    r"|slo:(sli_(bad|total):rate5m|sli_error|period|current).*"
-    r"|instance:node_(cpu|memory)_utilisation:ratio.*|instance_mountpoint:node_filesystem_avail:ratio"
-    r"|instance_gpu:gpu_(utilisation|memory):ratio"
-)
-#: What is counted begins anew with the servers: its past would be no continuation.
-_COUNTER = re.compile(r"_(total|count|sum|bucket)$")
+#: What is counted begins anew with the servers: its past would be no continuation. Alerts, too.
+_FRESH = re.compile(r"^[^:]*_(total|count|sum|bucket)$|^ALERTS")
 #: What is always the same, and read only now.
 _CONSTANT = re.compile(r"threshold:.*|slo:.*:(enabled|count|days)|slo:(objective|error_budget):.*")
+
+#: A part of the past, in seconds ago: since when, until when.
+Past = tuple[int, int]
+
+#: So much more than what is asked for: rules look while time goes on.
+_MORE_S = 3600
 
 Ask = Callable[[str], list[dict[str, Any]]]
 
@@ -68,30 +68,55 @@ def seconds(text: str) -> int:
     return sum(int(n) * _UNITS[unit] for n, unit in re.findall(r"(\d+)([smhdw])", text))
 
 
-def looks_back(expr: str) -> int:
-    """Return how far an expression looks back at most, in seconds."""
-    windows = [seconds(text) for text in _WINDOW.findall(expr)]
-    offsets = [seconds(text) for text in _OFFSET.findall(expr)]
-    return sum(windows, start=max(offsets, default=0))
+def looks_back(expr: str, span_s: int = 0) -> list[Past]:
+    """Return when an expression looks at, if it is drawn over a time.
 
-
-def reach(graphs: Sequence[tuple[str, int]] = ()) -> dict[str, int]:
-    """Return the metrics that are asked about the past, and how far back, in seconds.
-
-    graphs: expressions besides those of the rules, with the time that each is drawn over.
+    Windows within windows add up; each offset is looked at by itself, and the present, too.
     """
-    asked = [(rule.expr, 0) for rule in rulebook.EVERY] + [*graphs]
-    found: dict[str, int] = {}
-    for expr, span in asked:
-        back = min(span + looks_back(expr), WHOLE_S)
-        if back > _SHORT_S:
-            for name in rulebook.metrics(expr):
-                found[name] = max(found.get(name, 0), back)
-    found |= {name: WHOLE_S for name in rulebook.RECORDINGS if _LONG.fullmatch(name)}
-    drawn = {name for expr, _ in graphs for name in rulebook.metrics(expr)}
+    length = sum(seconds(text) for text in _WINDOW.findall(expr)) + span_s
+    offsets = {0, *(seconds(text) for text in _OFFSET.findall(expr))}
+    return [(min(offset + length, WHOLE_S), offset) for offset in offsets]
+
+
+def reach(graphs: Sequence[tuple[str, int]] = ()) -> dict[str, list[Past]]:
+    """Return the metrics that are asked about the past, and about when.
+
+    graphs: expressions besides those of the rules, with the seconds that each is drawn over.
+    """
+    found: dict[str, list[Past]] = {}
+    for expr, span_s in [*((rule.expr, 0) for rule in rulebook.EVERY), *graphs]:
+        past = [part for part in looks_back(expr, span_s) if part[0] > _SHORT_S]
+        for name in rulebook.metrics(expr):
+            found.setdefault(name, []).extend(past)
+    drawn = {name for expr, span_s in graphs if span_s for name in rulebook.metrics(expr)}
     return {
-        name: back for name, back in found.items() if not _CONSTANT.fullmatch(name) or name in drawn
+        name: _joined(past)
+        for name, past in found.items()
+        if past and not _FRESH.search(name) and (name in drawn or not _CONSTANT.fullmatch(name))
     }
+
+
+def _times(past: Sequence[Past], now: int) -> list[int]:
+    """Return when there are samples, in order."""
+    found: set[int] = set()
+    for far, near in past:
+        dense = far
+        if far - near > _LONG_S:
+            dense = max(_LONG_S, near)
+            found |= set(range((now - far) // _THIN_S * _THIN_S, now - dense, _THIN_S))
+        found |= set(range(now - dense, now - near, STEP_S))
+    return sorted(found)
+
+
+def _joined(past: Sequence[Past]) -> list[Past]:
+    """Return the same times, none twice, the furthest first; a little more of each."""
+    joined: list[Past] = []
+    for far, near in sorted(past, key=lambda part: part[1]):
+        if joined and near <= joined[-1][0] + _MORE_S:
+            joined[-1] = (max(far + _MORE_S, joined[-1][0]), joined[-1][1])
+        else:
+            joined.append((far + _MORE_S, max(near - _MORE_S, 0)))
+    return joined[::-1]
 
 
 @cache
@@ -176,7 +201,7 @@ def _written(name: str, labels: Mapping[str, str]) -> str:
 
 
 def write(
-    ask: Ask, names: Mapping[str, int], folder: Path, promtool: list[str], age_s: float
+    ask: Ask, names: Mapping[str, list[Past]], folder: Path, promtool: list[str], age_s: float
 ) -> tuple[int, int]:
     """Write blocks into a folder; return how many series and how many samples.
 
@@ -189,8 +214,8 @@ def write(
     text = folder / "history.om"
     folder.mkdir(parents=True, exist_ok=True)
     with text.open("w") as file:
-        for name, back in sorted(names.items()):
-            times = range(now - back - 3600, now, STEP_S)
+        for name, past in sorted(names.items()):
+            times = _times(past, now)
             for labels, seen in _series(ask, name):
                 is_rate = "rate5m" in name or "requests" in name or "traffic" in labels.values()
                 young = is_rate and "ratio" not in name and age_s < 300

@@ -105,6 +105,11 @@ class Prometheus:
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Return all rules, with how they are."""
+        answer = json.loads(servers.fetch(f"{self.url}/api/v1/rules", timeout=60))
+        return [rule for group in answer["data"]["groups"] for rule in group["rules"]]
+
 
 @dataclass
 class Studio:
@@ -429,7 +434,9 @@ FIRST = (
 )
 
 
-def remember(made: Studio, promtool: list[str], names: Mapping[str, int]) -> tuple[int, int]:
+def remember(
+    made: Studio, promtool: list[str], names: Mapping[str, list[history.Past]]
+) -> tuple[int, int]:
     """Give each Prometheus its history, once there is something for it to continue.
 
     names: from ``history.reach``. Returns how many series and samples that are.
@@ -453,6 +460,8 @@ def remember(made: Studio, promtool: list[str], names: Mapping[str, int]) -> tup
 def _main(folder: Path) -> None:
     """Run it for people."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    for name in ("url", "all"):
+        (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / "run", ignore_errors=True)
     run = _new(folder / "run")
     newer = os.environ.get("GNOMON_TEST_NEWER")
@@ -465,8 +474,6 @@ def _main(folder: Path) -> None:
         (folder / "url").write_text(made.prometheus["prometheus"].url + "\n")
         print("series, samples of history:", *count, flush=True)  # noqa: T201
         signal.pause()
-    for name in ("url", "all"):
-        (folder / name).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
