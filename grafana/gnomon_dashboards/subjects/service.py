@@ -2,7 +2,7 @@
 
 from gnomon_dashboards import colours, edges, links, units
 from gnomon_dashboards.dashboard import Dashboard, Section
-from gnomon_dashboards.limits import recording
+from gnomon_dashboards.limits import recording, value
 from gnomon_dashboards.panels import (
     NONE_IS_GOOD,
     PERCENTILES,
@@ -394,7 +394,11 @@ _RUNNING = Section(
                 expr=f"max by (instance) (changes(process_start_time_seconds{_PROCESS}[15m]))",
                 legend="{{instance}}",
             ),
-            _limit("service_crash_looping:starts"),
+            # Only where a process has begun anew there is a level, and with it the threshold's.
+            limit(
+                f"max({recording('service_crash_looping:starts')}{_HERE})"
+                f" or vector({value('service_crash_looping:starts'):g})"
+            ),
             unit=units.COUNT,
             width=8,
             height=6,

@@ -251,6 +251,25 @@ _FIRST = Section(
     ),
 )
 
+_ALERTS = ("SLOFastBurn", "SLOSlowBurn", "SLOBudgetExhausted", "SLOBudgetForecast")
+
+
+def _states() -> str:
+    """Return 2 for an alert that fires, 1 for one that waits for its time, 0 for the others."""
+    which = 'service=~"$service", sloth_id="$objective"'
+    silent = (
+        f'label_replace(0 * slo:objective:ratio{_ONE}, "alertname", "{name}", "", "")'
+        for name in _ALERTS
+    )
+    return " or ".join(
+        (
+            f'2 * ALERTS{{alertstate="firing", {which}}}',
+            f'ALERTS{{alertstate="pending", {which}}}',
+            *silent,
+        )
+    )
+
+
 _DRILL = Section(
     "",
     (
@@ -329,16 +348,15 @@ _DRILL = Section(
         states(
             "Alerts of this objective",
             "When did its alerts wait, and when did they fire?",
-            Query(
-                expr='max by (alertname, severity) (ALERTS{alertstate="firing",'
-                ' service=~"$service", sloth_id="$objective"} * 2 or'
-                ' ALERTS{alertstate="pending", service=~"$service", sloth_id="$objective"})',
-                legend="{{alertname}}",
+            Query(expr=f"max by (alertname) ({_states()})", legend="{{alertname}}"),
+            named=(
+                (0, "silent", colours.GOOD),
+                (1, "waits", colours.WATCH),
+                (2, "fires", colours.BAD),
             ),
-            named=((1, "waits", colours.WATCH), (2, "fires", colours.BAD)),
             width=24,
             height=5,
-            empty="None of its alerts waited or fired",
+            empty=_NONE,
         ),
     ),
 )
