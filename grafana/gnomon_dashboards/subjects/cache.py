@@ -16,6 +16,7 @@ from gnomon_dashboards.panels import (
     graph,
     limit,
     number,
+    states,
     styled,
     table,
 )
@@ -424,6 +425,25 @@ _REDIS_SERVERS = Section(
             ascending=True,
             height=5,
             empty=_NO_REDIS,
+        ),
+        states(
+            "Redis: does it answer",
+            "When did a server not answer the exporter?",
+            Query(expr=f"max by (instance) (redis_up{_REDIS})", legend="{{instance}}"),
+            named=((0, "does not answer", colours.BAD), (1, "answers", colours.GOOD)),
+            height=5,
+            empty=_NO_REDIS,
+        ),
+        states(
+            "Redis: does a replica hear its master",
+            "When did a replica get nothing from its master, and serve what it had?",
+            Query(
+                expr=f"max by (instance, master_host, master_port) (redis_master_link_up{_REDIS})",
+                legend="{{instance}} from {{master_host}}:{{master_port}}",
+            ),
+            named=((0, "hears nothing", colours.BAD), (1, "hears it", colours.GOOD)),
+            height=5,
+            empty="No replica is watched",
         ),
         graph(
             "Redis: memory",
