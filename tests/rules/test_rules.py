@@ -1,5 +1,6 @@
 """The rules: that they load, that they hold in promtool's cases, that nothing is missing of any."""
 
+import json
 import re
 import subprocess
 
@@ -90,6 +91,22 @@ def test_an_alert_says_all_that_people_and_routes_need(alert):
     assert set(alert.labels) == LABELS
     assert set(alert.annotations) == ANNOTATIONS
     assert alert.labels["severity"] in SEVERITIES
+
+
+@_alerts()
+def test_an_alert_leads_to_a_dashboard_with_its_labels_chosen(alert):
+    """The page is there, and can be told what the link tells it."""
+    path, _, chosen = alert.annotations["dashboard_url"].partition("?")
+    board = json.loads(
+        (ROOT / f"grafana/dashboards/{path.removeprefix('/d/gnomon-')}.json").read_text()
+    )
+    known = {variable["name"] for variable in board["templating"]["list"]}
+    for part in filter(None, chosen.split("&")):
+        name, value = re.fullmatch(
+            r"var-(\w+)=\{\{ \$labels\.(\w+) \| urlquery \}\}", part
+        ).groups()
+        assert name in known
+        assert value in {name, "instance", "sloth_id"}
 
 
 @_alerts()

@@ -135,7 +135,7 @@ class PagerDuty:
             "details": {
                 "alerts": '{{ template "gnomon.pagerduty.alerts" . }}',
                 "runbook": '{{ template "gnomon.pagerduty.runbook" . }}',
-                "dashboard": "{{ .CommonAnnotations.dashboard_url }}",
+                "dashboard": '{{ template "gnomon.pagerduty.dashboard" . }}',
                 "silence": '{{ template "gnomon.link.silence" . }}',
             },
         }

@@ -45,6 +45,7 @@ TEXT = """\
 #   alertmanager: https://alerts.example.org
 #   prometheus: https://prometheus.example.org
 #   runbooks: https://git.example.org/gnomon/blob/main/
+#   dashboards: https://grafana.example.org   # or the console's
 
 # team: platform                        # whose an alert is that names no team
 # teams:                                # what a team does not say is as for everybody

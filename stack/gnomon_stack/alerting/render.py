@@ -27,7 +27,8 @@ _HEAD = """\
 _ROLES = {"critical": "critical", "warning": "warning", "info": "info", "cost": "cost"}
 
 # Stand-ins in the templates, which have no other way to learn a setting.
-_RUNBOOKS, _TEAM, _AFTER = "gnomon:runbooks", "gnomon:team", "gnomon:after"
+_RUNBOOKS, _DASHBOARDS = "gnomon:runbooks", "gnomon:dashboards"
+_TEAM, _AFTER = "gnomon:team", "gnomon:after"
 
 
 @dataclass(slots=True)
@@ -206,6 +207,8 @@ def templates(home: Home, settings: Settings) -> dict[str, str]:
     runbooks = settings.urls.runbooks
     said = {
         _RUNBOOKS: f"{runbooks.rstrip('/')}/" if runbooks else _RUNBOOKS,
+        # Their paths begin with a slash.
+        _DASHBOARDS: settings.urls.dashboards.rstrip("/") or _DASHBOARDS,
         _TEAM: settings.team or _TEAM,
         _AFTER: words(settings.after_s),
     }

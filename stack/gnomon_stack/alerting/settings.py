@@ -39,6 +39,7 @@ from gnomon_stack.alerting.secret import (
     word_problem,
 )
 from gnomon_stack.alerting.windows import Window
+from gnomon_stack.parts import CONSOLE, HOST
 from gnomon_stack.trouble import Trouble
 
 NAME = "alerting.yml"
@@ -49,11 +50,15 @@ _AFTER_S = 30 * 60.0
 
 @dataclass(frozen=True, slots=True)
 class Urls:
-    """Where people reach what messages link to; "" where nobody has said."""
+    """Where people reach what messages link to; "" where nobody has said.
+
+    dashboards: Grafana's or the console's address.
+    """
 
     alertmanager: str
     prometheus: str
     runbooks: str
+    dashboards: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ def read(root: Path, environ: Mapping[str, str]) -> Settings:
         else:
             section = parse(b"", NAME)
         top = Reader(section, environ)
-        settings = _settings(top, Secrets(root))
+        settings = _settings(top, Secrets(root), environ)
         top.finish()
     except ConfigError as error:
         raise Trouble(str(error).replace(str(path), NAME, 1), code=2) from None
@@ -98,8 +103,9 @@ def read(root: Path, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _settings(top: Reader, secrets: Secrets) -> Settings:
+def _settings(top: Reader, secrets: Secrets, environ: Mapping[str, str]) -> Settings:
     urls = top.section("urls")
+    console = environ.get(CONSOLE.variable, "").strip() or CONSOLE.default_port
     escalation = top.section("escalation")
     everybody = _receivers(top, secrets, None, escalation=escalation)
     after_s = escalation.take("after", DURATION, _AFTER_S)
@@ -113,7 +119,10 @@ def _settings(top: Reader, secrets: Secrets) -> Settings:
         hours=windows.take(top.section("hours"), _HOURS),
         maintenance=tuple(windows.take(each, _HOURS) for each in top.sections("maintenance")),
         urls=Urls(
-            *(urls.take(key, _URL, "") for key in ("alertmanager", "prometheus", "runbooks"))
+            alertmanager=urls.take("alertmanager", _URL, ""),
+            prometheus=urls.take("prometheus", _URL, ""),
+            runbooks=urls.take("runbooks", _URL, ""),
+            dashboards=urls.take("dashboards", _URL, f"http://{HOST}:{console}"),
         ),
         everybody=everybody,
         teams={name: _team(teams, name, secrets, everybody) for name in teams},
