@@ -384,6 +384,10 @@ def _paced(text: str, pace: Pace) -> str:
         waits = history.seconds(found[2]) // pace.waits
         return f"{found[1]}{max(1, waits)}s" if waits else found[0]
 
+    # A process is grown up sooner, too.
+    text = text.replace(
+        "process_start_time_seconds > 300", f"process_start_time_seconds > {300 // pace.waits}"
+    )
     text = re.sub(r"(\binterval: )\d+m\b", rf"\g<1>{pace.slow}", text)
     return re.sub(r"(\b(?:for|keep_firing_for): )(\d+[smhd])\b", sooner, text)
 
@@ -435,7 +439,7 @@ FIRST = (
 
 
 def remember(
-    made: Studio, promtool: list[str], names: Mapping[str, list[history.Past]]
+    made: Studio, promtool: list[str], names: Mapping[str, set[history.Past]]
 ) -> tuple[int, int]:
     """Give each Prometheus its history, once there is something for it to continue.
 
