@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import re
 
     from gnomon.endpoint import Endpoint
-    from gnomon.families import Level
+    from gnomon.families import Ids, Level
     from gnomon.instruments import Instruments
     from gnomon.requests import Observed
     from gnomon.routes import Routes
@@ -278,7 +278,7 @@ class Exchange:
         self.first = self.ended = 0.0
         self.finished = self.disconnected = self.foreign = False
         self.stream: str | None = None
-        self.exemplar: dict[str, str] | None = None
+        self.exemplar: Ids | None = None
         self.span: ServerSpan | Unrecorded | None = None
         scope[SEEN] = True  # not self: a cycle would leave each request to the garbage collector
         self.method = method = scope["method"]

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import Metric
@@ -20,6 +20,9 @@ from prometheus_client.samples import Sample
 
 #: The value of every label of the series that takes what is beyond a family's cap.
 OVERFLOW = "_OVERFLOW"
+
+#: A trace's id and a span's, as an exemplar's labels or as numbers: most become no exemplar.
+Ids = dict[str, str] | tuple[int, int]
 
 #: Longest label value that is kept whole, in characters.
 LABEL_LIMIT = 256
@@ -67,6 +70,12 @@ class Level:
         yield Sample(name, labels, self.value)
 
 
+def _labels(ids: Ids) -> dict[str, str]:
+    if isinstance(ids, dict):
+        return ids
+    return {"trace_id": f"{ids[0]:032x}", "span_id": f"{ids[1]:016x}"}
+
+
 class Distribution:
     """One series of a histogram, with the latest exemplar of each bucket."""
 
@@ -82,14 +91,12 @@ class Distribution:
         self.total = 0.0
         self.exemplars: dict[int, Exemplar] | None = None
 
-    def observe(self, value: float, exemplar: dict[str, str] | None = None) -> None:
+    def observe(self, value: float, exemplar: Ids | None = None) -> None:
         """Count a value; see ``put``."""
         with self._lock:
             self.put(value, exemplar)
 
-    def put(
-        self, value: float, exemplar: dict[str, str] | None = None, when: float | None = None
-    ) -> None:
+    def put(self, value: float, exemplar: Ids | None = None, when: float | None = None) -> None:
         """Count a value, in the family's unit, while the family's lock is held.
 
         exemplar: the ids of the sampled trace it belongs to, None if that was not sampled. when:
@@ -101,12 +108,12 @@ class Distribution:
         if exemplar is not None:
             if self.exemplars is None:
                 self.exemplars = {}
-            self.exemplars[bucket] = Exemplar(exemplar, value, when or time.time())
+            self.exemplars[bucket] = Exemplar(_labels(exemplar), value, when or time.time())
 
     def put_all(
         self,
         values: Sequence[float],
-        exemplars: Sequence[tuple[dict[str, str], float] | None],
+        exemplars: Sequence[tuple[Ids, float] | None],
     ) -> None:
         """Count several values, as ``put`` does, at a tenth of the cost.
 
@@ -120,13 +127,11 @@ class Distribution:
             if self.exemplars is None:
                 self.exemplars = {}
             # Of several in one bucket the last stays.
-            latest = {
-                bucket: (exemplar, value)
-                for bucket, exemplar, value in zip(buckets, exemplars, values, strict=True)
-                if exemplar is not None
-            }
-            for bucket, ((ids, when), value) in latest.items():
-                self.exemplars[bucket] = Exemplar(ids, value, when)
+            known = compress(zip(exemplars, values, strict=True), exemplars)
+            latest = dict(zip(compress(buckets, exemplars), known, strict=True))
+            for bucket, (exemplar, value) in latest.items():
+                if exemplar is not None:
+                    self.exemplars[bucket] = Exemplar(_labels(exemplar[0]), value, exemplar[1])
 
     def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
         """Yield the buckets, the count and the sum; nothing if nothing was ever counted."""

@@ -2,7 +2,7 @@
 
 import threading
 
-from gnomon.families import AnyFamily, Counters, Distribution, Gauges, Histograms
+from gnomon.families import AnyFamily, Counters, Distribution, Gauges, Histograms, Ids
 
 #: Seconds: OpenTelemetry's buckets for HTTP, and 0.3 s, a bound that people promise.
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.3, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -26,7 +26,7 @@ TOGETHER = 64
 
 #: Seconds until the end of an answer and until its first byte, bytes of its body and of the
 #: request's, and, if it was traced, the ids of its trace with the seconds since the epoch.
-Answer = tuple[float, float, int, int, tuple[dict[str, str], float] | None]
+Answer = tuple[float, float, int, int, tuple[Ids, float] | None]
 
 
 class Observed:
@@ -73,7 +73,7 @@ class Observed:
         start: float | None,
         sent: int | None,
         received: int,
-        exemplar: dict[str, str] | None,
+        exemplar: Ids | None,
     ) -> None:
         """Count one request now. None: that did not happen, which is not counted."""
         with self._lock:

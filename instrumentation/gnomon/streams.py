@@ -6,7 +6,7 @@ that the application marks as one. A response in chunks is none.
 
 from functools import lru_cache
 
-from gnomon.families import AnyFamily, Counters, Gauges, Histograms
+from gnomon.families import AnyFamily, Counters, Gauges, Histograms, Ids
 
 #: Seconds, from a quick answer to a day.
 LIFETIMES = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
@@ -60,9 +60,7 @@ class StreamFamilies:
         """Count a stream that begins."""
         self.active.child(route).add(1)
 
-    def ended(
-        self, route: str, lifetime: float, outcome: str, exemplar: dict[str, str] | None
-    ) -> None:
+    def ended(self, route: str, lifetime: float, outcome: str, exemplar: Ids | None) -> None:
         """Count the end of a stream that was ``opened``. lifetime: seconds."""
         self.active.child(route).add(-1)
         self.duration.child(route).observe(lifetime, exemplar)

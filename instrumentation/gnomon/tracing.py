@@ -8,7 +8,7 @@ from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as contexts
-from opentelemetry import propagate, trace
+from opentelemetry import propagate
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TraceState
 
     from gnomon.asgi import Scope
+    from gnomon.families import Ids
     from gnomon.providers import Provider
     from gnomon.settings import Settings
 
@@ -150,15 +151,13 @@ class Tracing:
         name, attributes = _described(scope)
         if self._light:
             ids = (trace_id, getrandbits(64) or 1)
-            span: Any = LightSpan(
-                self._tracer, name, ids, told=attributes, parent=parent, above=above
-            )
-        else:
-            if above is None and self._ids is not None:
-                self._ids.want(trace_id)
-            span = self._started(name, parent, attributes)
-        labels = exemplar(span.get_span_context()) if span.is_recording() else None
-        return ServerSpan(span, self._attach(span, parent), labels)
+            light = LightSpan(self._tracer, name, ids, told=attributes, parent=parent, above=above)
+            return ServerSpan(light, self._attach(light, parent), ids)
+        if above is None and self._ids is not None:
+            self._ids.want(trace_id)
+        span = self._started(name, parent, attributes)
+        known = exemplar(span.get_span_context()) if span.is_recording() else None
+        return ServerSpan(span, self._attach(span, parent), known)
 
     def _attach(self, span: Any, parent: Context) -> Token[Context]:
         context = set_span_in_context(span, parent) if parent else Context({self._key: span})
@@ -178,7 +177,7 @@ class Tracing:
             await to_thread.run_sync(flush, PATIENCE, abandon_on_cancel=True)
 
     @staticmethod
-    def current() -> dict[str, str] | None:
+    def current() -> Ids | None:
         """Return the ids of the span that is current, None if it is not sampled."""
         return exemplar(get_current_span().get_span_context())
 
@@ -249,7 +248,7 @@ class ServerSpan:
 
     __slots__ = ("_span", "_token", "exemplar")
 
-    def __init__(self, span: Any, token: Token[Context], ids: dict[str, str] | None) -> None:
+    def __init__(self, span: Any, token: Token[Context], ids: Ids | None) -> None:
         self._span = span
         self._token = token
         self.exemplar = ids
@@ -313,14 +312,9 @@ def _leave(token: Token[Context]) -> None:
         guard.failed("trace context")
 
 
-def exemplar(context: SpanContext) -> dict[str, str] | None:
-    """Return a sampled span's ids as an exemplar's labels."""
-    if not context.trace_flags.sampled:
-        return None
-    return {
-        "trace_id": trace.format_trace_id(context.trace_id),
-        "span_id": trace.format_span_id(context.span_id),
-    }
+def exemplar(context: SpanContext) -> Ids | None:
+    """Return a sampled span's ids, the trace's first."""
+    return (context.trace_id, context.span_id) if context.trace_flags.sampled else None
 
 
 def _described(scope: Scope) -> tuple[str, dict[str, Any]]:
