@@ -12,8 +12,11 @@ from gnomon_console.boards import Boards
 from gnomon_console.pages import frame
 from gnomon_console.pages.dashboard import DashboardPage
 from gnomon_console.pages.index import IndexPage
+from gnomon_console.pages.traces import TracesPage
 from gnomon_console.prometheus import Prometheus
 from gnomon_console.settings import Settings
+from gnomon_console.traces.receiver import Receiver
+from gnomon_console.traces.store import Store
 
 
 async def _well() -> dict[str, str]:
@@ -26,21 +29,31 @@ def make(settings: Settings) -> FastAPI:
     prometheus = Prometheus(settings.prometheus)
     boards = Boards(settings.dashboards)
 
+    # Where there is a Jaeger, it has the traces.
+    store = None if settings.jaeger else Store(settings.data / "traces.db")
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await prometheus.close()
+        if store:
+            store.close()
 
     app = FastAPI(
         title="Gnomon", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.get("/healthz", include_in_schema=False)(_well)
     app.include_router(Data(boards, prometheus).router)
-    gnomon.instrument(app, service="console")
+    if store:
+        app.include_router(Receiver(store).router)
+    # Its own spans would be told to itself, and make more of them.
+    gnomon.instrument(app, service="console", exclude=("/metrics", "/healthz", "/v1/traces"))
     frame.serve()
     IndexPage(boards).serve()
     trace = f"{settings.jaeger}/trace/{{}}" if settings.jaeger else "/traces/{}"
     DashboardPage(boards, prometheus, trace).serve()
+    if store:
+        TracesPage(store).serve()
     ui.run_with(
         app,
         title="Gnomon",

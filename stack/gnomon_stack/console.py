@@ -8,11 +8,13 @@ from importlib.util import find_spec
 
 from gnomon_stack import scraped
 from gnomon_stack.home import Home
-from gnomon_stack.parts import CONSOLE, Part
+from gnomon_stack.parts import CONSOLE, Part, url
 from gnomon_stack.trouble import Trouble
 
 _VARIABLE = "GNOMON_CONSOLE"
 _NEEDED = ("gnomon_console", "aiohttp", "fastapi", "nicegui", "orjson")
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_ELSEWHERE = (_ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "GNOMON_JAEGER_URL")
 _NOTE = "# Made by `make up` as long as the console runs; GNOMON_CONSOLE=off leaves it out.\n"
 
 
@@ -31,9 +33,17 @@ def left_out(environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def answers(home: Home, wanted: Mapping[Part, int], lead: tuple[str, ...]) -> dict[str, str]:
-    """Return what supervisord.conf asks about the console. lead: words before its command."""
+def answers(
+    home: Home, environ: Mapping[str, str], wanted: Mapping[Part, int], lead: tuple[str, ...]
+) -> dict[str, str]:
+    """Return what supervisord.conf asks about the console. lead: words before its command.
+
+    Also where the demo sends its traces: to the console, unless somebody says otherwise.
+    """
+    elsewhere = any(environ.get(name, "").strip() for name in _ELSEWHERE)
+    traces = {} if elsewhere or CONSOLE not in wanted else {_ENDPOINT: url(wanted[CONSOLE])}
     return {
+        **traces,
         "GNOMON_CONSOLE_COMMAND": shlex.join([*lead, sys.executable, "-m", "gnomon_console"]),
         "GNOMON_CONSOLE_STARTS": "true" if CONSOLE in wanted else "false",
         "GNOMON_ROOT": str(home.root),

@@ -238,7 +238,7 @@ def _answers(
         "GNOMON_ALERTMANAGER_FLAGS": shlex.join(alerts.flags),
         "GNOMON_ALERTMANAGER_STARTS": "true" if "alertmanager" in found else "false",
         **desk.answers(wanted, dying),
-        **console_part.answers(home, wanted, dying),
+        **console_part.answers(home, environ, wanted, dying),
     }
 
 

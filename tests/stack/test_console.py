@@ -33,6 +33,18 @@ def test_it_is_left_out_without_what_it_needs(monkeypatch):
     )
 
 
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "GNOMON_JAEGER_URL"])
+def test_traces_go_to_it_unless_somebody_says_otherwise(checkout, name):
+    """Nobody has to set anything, and what is set counts."""
+    endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    assert console.answers(checkout.home, {}, {CONSOLE: 8090}, ())[endpoint] == (
+        "http://127.0.0.1:8090"
+    )
+    assert endpoint not in console.answers(checkout.home, {}, {}, ())
+    elsewhere = {name: "http://127.0.0.1:4318"}
+    assert endpoint not in console.answers(checkout.home, elsewhere, {CONSOLE: 8090}, ())
+
+
 def test_prometheus_finds_it_only_while_it_runs(checkout):
     """Under the service's name."""
     wanted = ports(checkout.env)

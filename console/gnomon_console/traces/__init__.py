@@ -1,0 +1,1 @@
+"""Traces for machines without Jaeger: taken by OTLP, kept in a bounded file."""
