@@ -293,12 +293,13 @@ _SIGNALS = Section(
             " bands? Beyond 1, or below -1, they are outside.",
             Query(
                 expr=f"{_DISTANCE}"
-                f" and topk(10, max_over_time(abs({_DISTANCE})[$__range:1h] @ end()))",
+                f" and topk(6, max_over_time(abs({_DISTANCE})[$__range:1h] @ end()))",
                 legend=f"{{{{service}}}} {_SIGNAL}",
             ),
             unit=units.COUNT,
             decimals=1,
             low=None,
+            legend=(),
             empty="Known after three weeks",
         ),
         graph(

@@ -28,8 +28,14 @@ _NO_QUOTA = "No group has a limit of processor time"
 _NO_LIMIT = "No group has a memory limit"
 _NO_PROCESSES = "The exporter's collector `processes` has no groups"
 
-_GROUP = "{{instance}} {{id}}"
+#: Of a group's path the last word: the rest is too long for a legend, and mostly the same.
+_GROUP = "{{instance}} {{group}}"
 _HOST = links.to("host", "The machine", instance=links.label("instance"))
+
+
+def _by_group(expr: str) -> str:
+    """Return an expression with the label that _GROUP shows."""
+    return f'label_replace({expr}, "group", "$1", "id", "(?:.*/)?([^/]+)")'
 
 
 def _limit(name: str) -> Query:
@@ -120,7 +126,10 @@ _LIMITS = Section(
         graph(
             "Processor, of quota",
             "How much of the processor time that they may have do the groups use?",
-            Query(expr=highest(f"instance_container:container_cpu:ratio{_HERE}"), legend=_GROUP),
+            Query(
+                expr=_by_group(highest(f"instance_container:container_cpu:ratio{_HERE}", 8)),
+                legend=_GROUP,
+            ),
             _limit("container_throttled:used"),
             unit=units.RATIO,
             links=(_HOST,),
@@ -130,7 +139,9 @@ _LIMITS = Section(
             "Held back",
             "In which share of its periods had each group used up its quota?",
             Query(
-                expr=highest(f"instance_container:container_throttled:ratio_rate5m{_HERE}"),
+                expr=_by_group(
+                    highest(f"instance_container:container_throttled:ratio_rate5m{_HERE}", 8)
+                ),
                 legend=_GROUP,
             ),
             _limit("container_throttled:ratio"),
@@ -143,7 +154,10 @@ _LIMITS = Section(
             "Memory, of limit",
             "How much of the memory that they may have do the groups use, less what can be given"
             " back?",
-            Query(expr=highest(f"instance_container:container_memory:ratio{_HERE}"), legend=_GROUP),
+            Query(
+                expr=_by_group(highest(f"instance_container:container_memory:ratio{_HERE}", 8)),
+                legend=_GROUP,
+            ),
             _limit("container_memory_near_limit:ratio"),
             unit=units.RATIO,
             high=1,
@@ -155,7 +169,7 @@ _LIMITS = Section(
             "From which group did the kernel kill processes within ten minutes, because it had"
             " reached its limit?",
             Query(
-                expr=f"instance_container:container_oom:increase10m{_HERE}",
+                expr=_by_group(f"instance_container:container_oom:increase10m{_HERE}"),
                 legend=_GROUP,
             ),
             unit=units.COUNT,
@@ -225,13 +239,16 @@ _ALL = Section(
                 ),
             ),
             sort="Memory",
-            height=10,
+            height=8,
             empty=_NO_GROUPS,
         ),
         graph(
             "Groups: processor time",
             "How many processors do the busiest groups use? A group holds those inside it.",
-            Query(expr=highest(f"instance_container:container_cpu:rate5m{_GROUPS}"), legend=_GROUP),
+            Query(
+                expr=_by_group(highest(f"instance_container:container_cpu:rate5m{_GROUPS}", 8)),
+                legend=_GROUP,
+            ),
             unit=units.COUNT,
             links=(_HOST,),
             empty=_NO_GROUPS,
@@ -239,7 +256,10 @@ _ALL = Section(
         graph(
             "Groups: memory",
             "How much memory do the largest groups use, less what can be given back?",
-            Query(expr=highest(f"container_memory_working_set_bytes{_GROUPS}"), legend=_GROUP),
+            Query(
+                expr=_by_group(highest(f"container_memory_working_set_bytes{_GROUPS}", 8)),
+                legend=_GROUP,
+            ),
             unit=units.BYTES,
             links=(_HOST,),
             empty=_NO_GROUPS,
@@ -249,8 +269,10 @@ _ALL = Section(
             "How many seconds of each second did threads stand still, because their group had used"
             " up its quota?",
             Query(
-                expr="sum by (instance, id) (rate(container_cpu_cfs_throttled_seconds_total"
-                f"{_HERE}[$__rate_interval]))",
+                expr=_by_group(
+                    "sum by (instance, id) (rate(container_cpu_cfs_throttled_seconds_total"
+                    f"{_HERE}[$__rate_interval]))"
+                ),
                 legend=_GROUP,
             ),
             unit=units.SECONDS,
@@ -264,9 +286,11 @@ _ALL = Section(
             " back?",
             Query(
                 # The first where groups are of version 2, the second where they are of version 1.
-                expr="60 * sum by (instance, id)"
-                f" (rate(container_memory_events_max_total{_HERE}[$__rate_interval])"
-                f" or rate(container_memory_failcnt{_HERE}[$__rate_interval]))",
+                expr=_by_group(
+                    "60 * sum by (instance, id)"
+                    f" (rate(container_memory_events_max_total{_HERE}[$__rate_interval])"
+                    f" or rate(container_memory_failcnt{_HERE}[$__rate_interval]))"
+                ),
                 legend=_GROUP,
             ),
             unit=units.COUNT,
@@ -430,7 +454,10 @@ _GROUPED = Section(
             unit=units.EVENTS_RATE,
             width=8,
             legend=(),
-            overrides=(coloured("nonvoluntary", colours.WATCH),),
+            overrides=(
+                coloured("nonvoluntary", colours.WATCH),
+                coloured("voluntary", colours.PLAIN),
+            ),
             empty=_NO_PROCESSES,
         ),
     ),

@@ -194,12 +194,13 @@ _LIMITS = Section(
             "How full, in the busiest hour of each day",
             "How does what is fullest grow, below which share does nobody ask, and where is its"
             " limit?",
-            Query(expr=highest(f"resource:saturation:max1d{_HERE}", 8), legend=_WHERE),
+            Query(expr=highest(f"resource:saturation:max1d{_HERE}", 6), legend=_WHERE),
             limit(f"max({recording('saturation_hard:ratio')}{_HERE})"),
             Query(
                 expr=f"min({recording('saturation_soft:ratio')}{_HERE})", legend="nobody asks below"
             ),
             unit=units.RATIO,
+            legend=("lastNotNull",),
             high=1,
             height=9,
             overrides=(
@@ -211,9 +212,10 @@ _LIMITS = Section(
         graph(
             "Forecast for two weeks later",
             "How full did it look, at each moment, that it would be two weeks later?",
-            Query(expr=highest(f"resource:saturation:predict14d{_HERE}", 8), legend=_WHERE),
+            Query(expr=highest(f"resource:saturation:predict14d{_HERE}", 6), legend=_WHERE),
             limit(f"max({recording('saturation_hard:ratio')}{_HERE})"),
             unit=units.RATIO,
+            legend=("lastNotNull",),
             high=1,
             height=9,
             empty=_YOUNG,
@@ -396,18 +398,23 @@ _FAILURES = Section(
             ),
             limit(f"max({recording('forecast_failure:ratio')}{_SERVICES})"),
             unit=units.RATIO,
+            legend=("lastNotNull",),
             high=1,
             empty="Known after four minutes",
         ),
         graph(
             "Error budgets left",
-            "What is left of each budget for errors? Below zero the promise is broken.",
+            "What is left of the budgets for errors that are worst off? Below zero the promise is"
+            " broken.",
             Query(
-                expr=f"slo:period_error_budget_remaining:ratio{_SERVICES}",
+                expr=f"slo:period_error_budget_remaining:ratio{_SERVICES} and bottomk(6,"
+                f" min_over_time(slo:period_error_budget_remaining:ratio{_SERVICES}[$__range]"
+                " @ end()))",
                 legend="{{service}} {{sloth_slo}}",
             ),
             unit=units.RATIO,
             low=None,
+            legend=("lastNotNull",),
             high=1,
             links=(links.to("slo", "The promises"),),
             empty="No promise is measured for long enough yet",

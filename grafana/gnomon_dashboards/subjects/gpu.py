@@ -54,7 +54,7 @@ _HELD = (
 
 #: The worst reason of each GPU as one number: 0 for none, then from the last of _HELD to the first.
 _WORST = " or ".join(
-    f'label_replace({len(_HELD) - n} * {_reason(name)}, "reason", "{name}", "", "")'
+    f'label_replace({len(_HELD) - n} * ({_reason(name)} > bool 0), "reason", "{name}", "", "")'
     for n, (name, _, _) in enumerate(_HELD)
 )
 

@@ -158,14 +158,15 @@ _TARGETS = Section(
             ),
             sort="Answers",
             ascending=True,
-            height=7,
+            height=8,
         ),
         graph(
             "How long scrapes take",
             "How long do the slowest targets take to answer? Whoever takes ten seconds is not"
             " heard.",
             Query(
-                expr=highest(f"scrape_duration_seconds{_HERE}"), legend="{{service}} {{instance}}"
+                expr=highest(f"scrape_duration_seconds{_HERE}", 6),
+                legend="{{service}} {{instance}}",
             ),
             unit=units.SECONDS,
         ),
@@ -458,7 +459,7 @@ _EXPORTER = Section(
             "Slowest collectors",
             "Which collectors take longest?",
             Query(
-                expr=highest("gnomon_scrape_collector_duration_seconds"),
+                expr=highest("gnomon_scrape_collector_duration_seconds", 6),
                 legend="{{instance}} {{collector}}",
             ),
             unit=units.SECONDS,
