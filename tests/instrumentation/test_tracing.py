@@ -97,9 +97,14 @@ def page(address):
 INSTRUMENT = "gnomon.instrument(app)"
 
 
-def test_one_server_span_for_each_request(start, receiver, until):
-    """A sampled request is one SERVER span under its route, the application's spans below it."""
-    address = start(INSTRUMENT, receiver.address).address
+@pytest.mark.parametrize("limit", ["", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"])
+def test_one_server_span_for_each_request(limit, start, receiver, until):
+    """A sampled request is one SERVER span under its route, the application's spans below it.
+
+    Where attributes are limited, which light spans are not, the span is the SDK's.
+    """
+    limits = {limit: "10"} if limit else {}
+    address = start(INSTRUMENT, receiver.address, **limits).address
     httpx.get(f"{address}/items/7?token=secret")
     httpx.get(f"{address}/below/leaf")
     until(lambda: len(receiver.spans) == 3)
@@ -116,7 +121,55 @@ def test_one_server_span_for_each_request(start, receiver, until):
     assert found["http.route"] == "/items/{n}"
     assert found["http.response.status_code"] == 200
     assert found["url.path"] == "/items/7"
+    assert (len(found["user_agent.original"]) == 10) == bool(limit)
     assert "secret" not in str(server)
+
+
+def test_what_an_application_says_of_its_request_arrives(start, receiver, until):
+    """The current span takes attributes, events and links; a processor of its own sees the span."""
+    code = """
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import SpanProcessor
+        ended = []
+
+        class Own(SpanProcessor):
+            def on_start(self, span, parent_context=None):
+                span.set_attribute("tenant", "a")
+
+            def on_end(self, span):
+                ended.append(span.to_json())
+
+        @app.get("/says/{n}")
+        async def says(n: int):
+            trace.get_tracer_provider().add_span_processor(Own())
+            span = trace.get_current_span()
+            span.set_attribute("n", n)
+            span.add_event("found", {"rows": (1, 2)})
+            span.record_exception(ValueError("text"))
+            return span.name
+
+        @app.get("/ended")
+        async def all_that_ended():
+            return ended
+
+        gnomon.instrument(app)
+    """
+    address = start(code, receiver.address).address
+    with httpx.Client() as http:
+        assert http.get(f"{address}/says/7").json() == "GET"
+        http.get(f"{address}/items/7")
+        seen = "".join(http.get(f"{address}/ended").json())
+    assert "GET /says/{n}" in seen
+    assert '"tenant": "a"' in seen
+    until(lambda: len(receiver.spans) == 4, 30)
+    spans = {span.name: span for _, _, span in receiver.spans}
+    said = spans["GET /says/{n}"]
+    found = otlp.attributes(said)
+    assert found["n"] == 7
+    assert found["http.route"] == "/says/{n}"
+    assert found["http.response.status_code"] == 200
+    assert [event.name for event in said.events] == ["found", "exception"]
+    assert otlp.attributes(spans["GET /items/{n}"])["tenant"] == "a"
 
 
 def test_exemplars_are_the_sampled_traces(start, receiver, until):
