@@ -101,10 +101,11 @@ def encode(spans: Iterable[ReadableSpan]) -> bytes:
     """Return spans as a serialised ExportTraceServiceRequest. Never raises.
 
     An attribute that cannot be encoded (a number beyond 64 bits, half of a surrogate pair) is left
-    out, as is a span in which anything else cannot; both are counted as internal errors.
+    out, as is a span that cannot be read; both are counted as internal errors.
     """
     # By identity first: to ask a resource for its hash takes longer than to encode a span.
     places: dict[tuple[int, int], list[bytes]] = {}
+    alive: list[Any] = []  # as long as an id has to mean one object
     resources: dict[Resource, dict[InstrumentationScope | None, list[bytes]]] = {}
     for span in spans:
         try:
@@ -113,6 +114,7 @@ def encode(spans: Iterable[ReadableSpan]) -> bytes:
             if place is None:
                 place = resources.setdefault(resource, {}).setdefault(scope, [])
                 places[id(resource), id(scope)] = place
+                alive += (resource, scope)
             body = _span(span)
             place += (b"\x12", _size(len(body)), body)
         except Exception:
