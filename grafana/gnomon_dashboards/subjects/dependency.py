@@ -14,7 +14,7 @@ from gnomon_dashboards.panels import (
     styled,
     table,
 )
-from gnomon_dashboards.queries import Query, now, rows
+from gnomon_dashboards.queries import Query, highest, now, rows
 from gnomon_dashboards.variables import Choice
 
 _HERE = 'service=~"$service"'
@@ -122,47 +122,57 @@ _OVER_TIME = Section(
     (
         graph(
             "Calls, over time",
-            "How often is each way gone?",
-            Query(expr=f"edge:calls:rate5m{{{_HERE}}}", legend=_EDGE),
+            "How often is each of the busiest ways gone?",
+            Query(expr=highest(f"edge:calls:rate5m{{{_HERE}}}", 8), legend=_EDGE),
             unit=units.REQUESTS_RATE,
             width=8,
-            legend=("lastNotNull",),
+            legend=(),
         ),
         graph(
             "Failing, over time",
-            "Which share of the calls fails on each way whose failures are known?",
-            Query(expr=f"edge:errors:ratio_rate5m{{{_HERE}}}", legend=_EDGE),
+            "Which share of the calls fails, on the ways where most do?",
+            Query(expr=highest(f"edge:errors:ratio_rate5m{{{_HERE}}}", 8), legend=_EDGE),
             unit=units.RATIO,
             width=8,
-            legend=("lastNotNull",),
+            legend=(),
         ),
         graph(
             "Time taken",
-            "What do 95 of 100 calls take at most? Into a queue it is the wait in it.",
-            Query(expr=f"edge:latency_seconds:p95_5m{{{_HERE}}}", legend=_EDGE),
+            "What do 95 of 100 calls take at most, on the slowest ways? Into a queue it is the wait"
+            " in it.",
+            Query(expr=highest(f"edge:latency_seconds:p95_5m{{{_HERE}}}", 8), legend=_EDGE),
             unit=units.SECONDS,
             width=8,
-            legend=("lastNotNull",),
+            legend=(),
         ),
     ),
 )
+
+
+def _answers() -> str:
+    """Return the requests to others each second, with the status or what went wrong instead."""
+    found = f"rate(http_client_request_duration_seconds_count{{{_HERE}}}[$__rate_interval])"
+    for source in ("error_type", "http_response_status_code"):
+        found = f'label_replace({found}, "answer", "$1", "{source}", "(.+)")'
+    return found
+
 
 _HTTP = Section(
     "Other services and outside APIs",
     (
         graph(
             "Requests to others, by answer",
-            "How do those who are asked answer? 5xx, 429 and no answer at all are failures.",
+            "How do those who are asked answer? 4xx, 5xx and no answer at all are failures.",
             Query(
-                expr="sum by (server_address, http_response_status_code, error_type)"
-                f" (rate(http_client_request_duration_seconds_count{{{_HERE}}}[$__rate_interval]))",
-                legend="{{server_address}} {{http_response_status_code}} {{error_type}}",
+                expr=f"sum by (server_address, answer) ({_answers()})",
+                legend="{{server_address}}: {{answer}}",
             ),
             unit=units.REQUESTS_RATE,
             stacked=True,
             overrides=(
-                coloured(" 2..", colours.GOOD, pattern=True),
-                coloured(" 5..", colours.BAD, pattern=True),
+                coloured(": 2..$", colours.GOOD, pattern=True),
+                coloured(": 4..$", colours.WATCH, pattern=True),
+                coloured(": 5..$", colours.BAD, pattern=True),
             ),
             empty="No service calls another",
         ),
@@ -306,5 +316,5 @@ DASHBOARD = Dashboard(
     " errors and time on every way between them.",
     variables=(Choice(name="service", source="edge:calls:rate5m", title="Service"),),
     sections=(_SUMMARY, _MAP, _TABLE, _OVER_TIME, _HTTP, _STORES),
-    about='service=~"$service"',
+    about='service=~"$service", component="dependency"',
 )

@@ -564,6 +564,6 @@ DASHBOARD = Dashboard(
     " explains it.",
     variables=(Choice(name="service", source="up", title="Service"),),
     sections=(_SUMMARY, _ALERTS, _TRAFFIC, _SERVICES, _MACHINES, _LAST_WEEK),
-    about=_SERVICE,
+    about=None,  # so many at once would cover the graphs; a panel has them
     deploys=_SERVICE,
 )

@@ -310,7 +310,7 @@ _DRILL = Section(
                 coloured("1d", colours.WATCH),
                 coloured("3d", colours.FAINT),
             ),
-            legend=("lastNotNull", "max"),
+            legend=(),
             empty="Nothing happened yet",
         ),
         graph(
