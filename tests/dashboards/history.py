@@ -58,6 +58,23 @@ _LATER = {
     "service:http_requests:predict7d": ("service:http_requests:rate5m", 1.1),
 }
 
+#: What is looked for in place of the metric itself: signals that are too weak in the first minutes.
+_EARLY = {
+    "anomaly:level:last5m": " or ".join(
+        (
+            "anomaly:level:last5m",
+            *(
+                f'label_replace({level}, "anomaly_name", "{name}", "", "")'
+                for name, level in (
+                    ("latency", "service:http_latency_seconds:p95_5m"),
+                    ("error_ratio", "service:http_errors:ratio_rate5m"),
+                    ("hit_ratio", "service_cache:cache_hits:ratio_rate2m"),
+                )
+            ),
+        )
+    )
+}
+
 #: What is counted begins anew with the servers: its past would be no continuation. Alerts, too.
 _FRESH = re.compile(r"^[^:]*_(total|count|sum|bucket)$|^ALERTS")
 #: What is always the same, and read only now.
@@ -180,7 +197,7 @@ def _value(name: str, live: float, at: float, now: float) -> float:
 def _series(ask: Ask, name: str) -> list[tuple[dict[str, str], float]]:
     source, factor = _LATER.get(name, (name, 1.0))
     found = []
-    for one in ask(source):
+    for one in ask(_EARLY.get(source, source)):
         labels = {key: text for key, text in one["metric"].items() if key != "__name__"}
         value = float(one["value"][1])
         if math.isfinite(value):

@@ -365,16 +365,21 @@ def configured(made: Studio, folder: Path, port: int, pace: Pace) -> None:
         "        labels: {service: cache}\n"
     )
     (here / "prometheus.yml").write_text(text)
-    source = (here / "thresholds.yml").read_text()
-    for price, value in PRICES.items():
-        source, found = re.subn(rf"(  {price}:\n.*\n    value:) 0\n", rf"\1 {value}\n", source)
-        assert found == 1, price
-    (here / "thresholds.yml").write_text(source)
-    made_rules = thresholds.rules(thresholds.read(here / "thresholds.yml"))
-    (here / "rules/thresholds.yml").write_text(made_rules)
+    priced(here)
     for file in (here / "rules").glob("*.yml"):
         file.write_text(_paced(file.read_text(), pace))
     _targets(made, here / "targets")
+
+
+def priced(folder: Path) -> None:
+    """Put the prices into a folder's thresholds.yml, and make its rules of that."""
+    text = (folder / "thresholds.yml").read_text()
+    for price, value in PRICES.items():
+        text, found = re.subn(rf"(  {price}:\n.*\n    value:) 0\n", rf"\1 {value}\n", text)
+        assert found == 1, price
+    (folder / "thresholds.yml").write_text(text)
+    made = thresholds.rules(thresholds.read(folder / "thresholds.yml"))
+    (folder / "rules/thresholds.yml").write_text(made)
 
 
 def _paced(text: str, pace: Pace) -> str:
