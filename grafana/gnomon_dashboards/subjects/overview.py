@@ -194,7 +194,7 @@ _ALERTS = Section(
                     width=130,
                     link=(links.to("service", "The service", service=links.column("service")),),
                 ),
-                Column(source="instance", title="Where", width=190),
+                Column(source="instance", title="Where", width=160),
                 Column(
                     source="Value #since", title="For", unit=units.SECONDS, decimals=0, width=110
                 ),

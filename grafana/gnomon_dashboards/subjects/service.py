@@ -1,5 +1,7 @@
 """One service as its users meet it: traffic, errors, time, by route; and what stands behind it."""
 
+from dataclasses import replace
+
 from gnomon_dashboards import colours, edges, links, units
 from gnomon_dashboards.dashboard import Dashboard, Section
 from gnomon_dashboards.limits import recording, value
@@ -36,6 +38,11 @@ def _limit(name: str) -> Query:
 
 def _rate(counter: str, where: str, by: str) -> str:
     return f"sum by ({by}) (rate({counter}{where}[$__rate_interval]))"
+
+
+def _rare(queries: tuple[Query, ...]) -> tuple[Query, ...]:
+    """Return them for what happens every few minutes: with points further apart."""
+    return tuple(replace(query, least="5m") for query in queries)
 
 
 def _outcomes() -> str:
@@ -502,7 +509,7 @@ _STREAMS = Section(
         graph(
             "Streams: how long they live",
             "How long do half, 95 and 99 of 100 streams live at most?",
-            *percentiles(f"gnomon_http_stream_duration_seconds_bucket{_ROUTES}"),
+            *_rare(percentiles(f"gnomon_http_stream_duration_seconds_bucket{_ROUTES}")),
             unit=units.SECONDS,
             width=8,
             legend=(),
@@ -640,7 +647,7 @@ _SOCKETS = Section(
         graph(
             "WebSockets: how long they live",
             "How long do half, 95 and 99 of 100 connections live at most?",
-            *percentiles(f"gnomon_websocket_connection_duration_seconds_bucket{_ROUTES}"),
+            *_rare(percentiles(f"gnomon_websocket_connection_duration_seconds_bucket{_ROUTES}")),
             unit=units.SECONDS,
             width=24,
             height=7,
