@@ -69,6 +69,7 @@ def rabbitmq_server(directory: Path, *, port: int | None = None) -> Iterator[Rab
             ready=f"http://127.0.0.1:{metrics_port}/metrics",
             log=directory / f"rabbitmq-{port}.log",
             env=env,
+            deadline_s=180,  # seconds on an idle machine, a minute and more on a busy one
         ) as server,
     ):
         yield RabbitMQ(port, metrics_port, server)

@@ -55,6 +55,9 @@ _GROUPS = {"desk": "gnomon_demo desk", "redis": "redis-server", "postgres": "pos
 
 _DAYS_KEPT = 40
 
+#: For a server to start; all of them start on one machine, whose other work nobody knows.
+_PATIENCE_S = 180.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
@@ -89,7 +92,9 @@ class Prometheus:
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         self.started_s = self.started_s or time.monotonic()
-        self.server = Server(self.words, ready=f"{self.url}/-/ready", log=self.folder / "log")
+        self.server = Server(
+            self.words, ready=f"{self.url}/-/ready", log=self.folder / "log", deadline_s=_PATIENCE_S
+        )
         self.server.__enter__()
 
     def stop(self) -> None:
@@ -212,7 +217,13 @@ def _exporter(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> Non
     words += [f"--web.listen-address=127.0.0.1:{port}"]
     env = {"GNOMON_TEST_FOLDER": str(folder), "PYTHONPATH": str(ROOT / "tests")}
     running.enter_context(
-        Server(words, ready=f"{url}/metrics", log=folder / "exporter.log", env=env)
+        Server(
+            words,
+            ready=f"{url}/metrics",
+            log=folder / "exporter.log",
+            env=env,
+            deadline_s=_PATIENCE_S,
+        )
     )
     made.addresses["exporter"] = url
     port = free_port()
@@ -220,7 +231,12 @@ def _exporter(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> Non
     words += ["--collector.redis", f"--collector.redis.address={made.addresses['replica']}"]
     words += [f"--web.listen-address=127.0.0.1:{port}"]
     running.enter_context(
-        Server(words, ready=f"http://127.0.0.1:{port}/metrics", log=folder / "replica.log")
+        Server(
+            words,
+            ready=f"http://127.0.0.1:{port}/metrics",
+            log=folder / "replica.log",
+            deadline_s=_PATIENCE_S,
+        )
     )
     made.addresses["replica-exporter"] = f"127.0.0.1:{port}"
 
@@ -240,7 +256,7 @@ def _demo(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None:
         words = [sys.executable, "-m", "gnomon_demo", name]
         log = folder / f"{name}.log"
         running.enter_context(
-            Server(words, ready=f"{url}/-/ready", log=log, env=env, deadline_s=120)
+            Server(words, ready=f"{url}/-/ready", log=log, env=env, deadline_s=_PATIENCE_S)
         )
         made.addresses[name] = url
     words = [sys.executable, "-m", "locust", "--locustfile", str(HERE / "people.py")]
@@ -256,7 +272,11 @@ def _shop(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None:
     url = f"http://127.0.0.1:{port}"
     words = [sys.executable, str(HERE / "shop.py"), str(port)]
     env = {"PYTHONPATH": str(ROOT / "tests")}
-    running.enter_context(Server(words, ready=f"{url}/metrics", log=folder / "shop.log", env=env))
+    running.enter_context(
+        Server(
+            words, ready=f"{url}/metrics", log=folder / "shop.log", env=env, deadline_s=_PATIENCE_S
+        )
+    )
     made.addresses["shop"] = url
 
 
@@ -297,7 +317,9 @@ def _outside(made: Studio, folder: Path, running: ExitStack, pace: Pace) -> None
     words = [*program("prometheus-blackbox-exporter"), f"--config.file={folder}/blackbox.yml"]
     words += [f"--web.listen-address=127.0.0.1:{port}"]
     url = f"http://127.0.0.1:{port}"
-    running.enter_context(Server(words, ready=f"{url}/-/healthy", log=folder / "blackbox.log"))
+    running.enter_context(
+        Server(words, ready=f"{url}/-/healthy", log=folder / "blackbox.log", deadline_s=_PATIENCE_S)
+    )
     made.addresses["blackbox"] = url
 
 
@@ -316,7 +338,7 @@ def _alertmanager(made: Studio, folder: Path, running: ExitStack, pace: Pace) ->
     words += [f"--config.file={config}", f"--storage.path={folder}/alertmanager"]
     words += ["--cluster.listen-address=", f"--web.listen-address={url.removeprefix('http://')}"]
     log = folder / "alertmanager.log"
-    running.enter_context(Server(words, ready=f"{url}/-/ready", log=log))
+    running.enter_context(Server(words, ready=f"{url}/-/ready", log=log, deadline_s=_PATIENCE_S))
     made.addresses["alertmanager"] = url
 
 

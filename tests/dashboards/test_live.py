@@ -4,6 +4,7 @@ Once for the installed Prometheus, and for each newer one that is at hand: below
 where .ci/newer unpacks it, or in the folder that GNOMON_TEST_NEWER names.
 """
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from dashboards import asked, history
 from dashboards.answers import Answers
 from dashboards.studio import QUICK, Studio, remember, studio, wait
 from servers import ROOT, program
+
+#: Whoever comes first waits for all to be started.
+pytestmark = pytest.mark.timeout(1200)
 
 #: Queries that give nothing here, by where they stand, each with the reason. Ten at most.
 EXCEPTIONS: dict[str, str] = {}
@@ -52,7 +56,6 @@ def answers(request, made) -> Answers:
     return Answers(made.prometheus[request.param].url)
 
 
-@pytest.mark.timeout(900)
 def test_no_panel_is_empty(answers):
     """Each query of each panel gives at least one number; those that do not are listed at once."""
     waiting = [(path, query) for path in asked.PATHS for query in asked.queries(path)]
@@ -112,8 +115,44 @@ def test_events_are_drawn(answers):
     assert any(shown.values())
 
 
-@pytest.mark.timeout(300)
 def test_the_rules_have_no_error_over_all_of_it(made):
     """On all series that there are, also with those of the past."""
     for prometheus in made.prometheus.values():
         wait(lambda p=prometheus: all(rule["health"] == "ok" for rule in p.rules()), 120, "rules")
+
+
+def test_an_empty_panel_would_be_found(answers, tmp_path):
+    """A query of nothing and one of what is no number are told; one that answers is not."""
+    board = dict(asked.dashboard(asked.PATHS[0]))
+    exprs = {
+        "good": "up",
+        "nothing": "no_such_metric",
+        "none": "0 * up / 0",
+        "old": "up offset 90d",
+    }
+    board["panels"] = [
+        {
+            "type": "stat",
+            "title": "one",
+            "gridPos": {"w": 24},
+            "targets": [
+                {"expr": expr, "refId": name, "instant": name != "old"}
+                for name, expr in exprs.items()
+            ],
+        }
+    ]
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps(board))
+    assert [query.ref for query in answers.empty(path)] == ["nothing", "none", "old"]
+    assert answers.errors == {}
+
+
+def test_a_query_that_is_refused_would_be_found(answers, tmp_path):
+    """With Prometheus' own words."""
+    board = dict(asked.dashboard(asked.PATHS[0]))
+    target = {"expr": "sum(", "refId": "A", "instant": True}
+    panel = {"type": "stat", "title": "one", "gridPos": {"w": 24}, "targets": [target]}
+    path = tmp_path / "some.json"
+    path.write_text(json.dumps({**board, "panels": [panel]}))
+    answers.empty(path)
+    assert "parse error" in answers.errors["some / one / A"]
