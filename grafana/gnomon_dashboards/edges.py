@@ -26,6 +26,11 @@ PAGES = (
 NODE_LINK = links.to(links.column("page"), "More of this", service=links.column("service"))
 
 
+def _chosen(metric: str, matchers: tuple[str, ...]) -> str:
+    """Return a metric's series that any of the matchers chooses."""
+    return "(" + " or ".join(f"{metric}{{{one}}}" for one in matchers) + ")"
+
+
 def _node(expr: str, end: str) -> str:
     """Return series with an ``id`` and a ``subtitle`` by one of their ends: source or target."""
     named = f'label_replace({expr}, "id", "$1", "{end}", "(.*)")'
@@ -43,17 +48,17 @@ def _with(left: str, label: str, right: str, by: str) -> str:
     return f"{left} * on ({by}) group_left ({label}) ({right} or on ({by}) {left})"
 
 
-def nodes(matchers: str) -> str:
-    """Return the nodes of a map, by both ends of the edges that the matchers choose."""
-    calls = f"{_CALLS}{{{matchers}}}"
+def nodes(*matchers: str) -> str:
+    """Return the nodes of a map, by both ends of the edges that any of the matchers chooses."""
+    calls = _chosen(_CALLS, matchers)
     called = f"sum by (id, subtitle) ({_node(calls, 'target')})"
     calling = f"sum by (id, subtitle) ({_node(calls, 'source')})"
     rates = f"round({called} or on (id) {calling}, 0.01)"
     ends = _text("mainstat", "$1/s", rates, "id, subtitle")
-    slowest = f"max by (id) ({_node(f'{_LATENCY}{{{matchers}}}', 'target')})"
+    slowest = f"max by (id) ({_node(_chosen(_LATENCY, matchers), 'target')})"
     times = _text("secondarystat", "$1 ms", f"round(1000 * {slowest}, 0.1)", "id")
     # Of all that goes to a node, not of one caller: those add up.
-    errors = f"sum by (id) ({_node(f'edge:errors:rate5m{{{matchers}}}', 'target')})"
+    errors = f"sum by (id) ({_node(_chosen('edge:errors:rate5m', matchers), 'target')})"
     failing = f"({errors} / (sum by (id) ({_node(calls, 'target')}) > 0))"
     colour = " or on (id) ".join(
         f'label_replace({which}, "color", "{colours.SHADES[name]}", "", "")'
@@ -82,18 +87,18 @@ def nodes(matchers: str) -> str:
     return found
 
 
-def arrows(matchers: str) -> str:
+def arrows(*matchers: str) -> str:
     """Return the edges of a map."""
     ends = "source, target"
-    calls = f"sum by ({ends}) ({_CALLS}{{{matchers}}})"
+    calls = f"sum by ({ends}) {_chosen(_CALLS, matchers)}"
     rates = _text("mainstat", "$1/s", f"round({calls}, 0.01)", ends)
     times = _text(
-        "p95", "$1 ms", f"round(1000 * max by ({ends}) ({_LATENCY}{{{matchers}}}), 0.1)", ends
+        "p95", "$1 ms", f"round(1000 * max by ({ends}) {_chosen(_LATENCY, matchers)}, 0.1)", ends
     )
     shares = _text(
         "failing",
         "$1 % fail",
-        f"round(100 * max by ({ends}) ({_FAILING}{{{matchers}}}) > 0, 0.1)",
+        f"round(100 * max by ({ends}) {_chosen(_FAILING, matchers)} > 0, 0.1)",
         ends,
     )
     found = (
@@ -105,48 +110,42 @@ def arrows(matchers: str) -> str:
     return f'label_join({named}, "id", " → ", "source", "target")'
 
 
-def table_rows(matchers: str) -> tuple[Query, ...]:
+def table_rows(*matchers: str) -> tuple[Query, ...]:
     """Return the queries of a table of edges: refs rate, failing, p95."""
     ends = "service, source, source_kind, target, target_kind"
     return (
-        rows(f"sum by ({ends}) ({_CALLS}{{{matchers}}})", ref="rate"),
-        rows(f"max by ({ends}) ({_FAILING}{{{matchers}}})", ref="failing"),
-        rows(f"max by ({ends}) ({_LATENCY}{{{matchers}}})", ref="p95"),
+        rows(f"sum by ({ends}) {_chosen(_CALLS, matchers)}", ref="rate"),
+        rows(f"max by ({ends}) {_chosen(_FAILING, matchers)}", ref="failing"),
+        rows(f"max by ({ends}) {_chosen(_LATENCY, matchers)}", ref="p95"),
     )
 
 
-def columns(*, source: bool = True) -> tuple[Column, ...]:
-    """Return the columns for ``table_rows``. source: who calls, too."""
-    first = (
-        Column(
-            source="source",
-            title="From",
-            link=(links.to("service", "The service", service=links.column("service")),),
-        ),
-    )
-    return (
-        *(first if source else ()),
+def columns(*, target: bool = True) -> tuple[Column, ...]:
+    """Return the columns for ``table_rows``. target: who is called, too, and what that is."""
+    whom = (
         Column(
             source="target",
             title="To",
             link=(links.to("dependency", "Its calls", service=links.column("service")),),
         ),
-        Column(source="target_kind", title="Kind", width=120),
+        Column(source="target_kind", title="Kind", width=95),
+    )
+    return (
         Column(
-            source="Value #rate",
-            title="Calls",
-            unit=units.REQUESTS_RATE,
-            decimals=2,
-            width=120,
+            source="source",
+            title="From",
+            link=(links.to("service", "The service", service=links.column("service")),),
         ),
+        *(whom if target else ()),
+        Column(source="Value #rate", title="Calls", unit=units.REQUESTS_RATE, decimals=2, width=95),
         Column(
             source="Value #failing",
             title="Failing",
             unit=units.RATIO,
             decimals=1,
             steps=FAILING,
-            width=110,
+            width=80,
         ),
-        Column(source="Value #p95", title="95 of 100 within", unit=units.SECONDS, width=150),
+        Column(source="Value #p95", title="95 of 100 within", unit=units.SECONDS, width=130),
         Column(source="service", title="Service", hidden=True),
     )

@@ -113,6 +113,20 @@ def test_a_service_alone_has_its_own_edges_only(answers):
     )
 
 
+def test_a_service_that_calls_nothing_is_seen_with_its_callers(answers):
+    """Chosen by either end; what both choose is there once."""
+    either = ('service=~"rates|books"', 'target=~"rates|books"')
+    answers(
+        edges.nodes(*either),
+        [
+            _node("books", "service", "6/s", colours.PLAIN),
+            _node("books/prices", "cache", "3/s", colours.PLAIN),
+            _node("rates", "service", "4/s", colours.WATCH, "20 ms"),
+            _node("shop", "service", "1/s", colours.PLAIN),
+        ],
+    )
+
+
 def test_an_edge_tells_its_calls_its_time_and_what_fails(answers):
     """As texts; what is not measured is left out."""
     found = []

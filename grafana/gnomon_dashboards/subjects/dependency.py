@@ -18,6 +18,9 @@ from gnomon_dashboards.queries import Query, highest, now, rows
 from gnomon_dashboards.variables import Choice
 
 _HERE = 'service=~"$service"'
+#: What a service calls, and who calls it.
+_AROUND = (_HERE, 'target=~"$service", target_kind="service"')
+_NOTHING = "Nothing is called that is watched"
 _PEER = "{{service}} → {{server_address}}:{{server_port}}"
 _EDGE = "{{source}} → {{target}}"
 _ALERTS = f'ALERTS{{alertstate="firing", {_HERE}, component=~"dependency|database|cache|queue"}}'
@@ -31,7 +34,7 @@ _SUMMARY = Section(
             now(f'sum(edge:calls:rate5m{{{_HERE}, source_kind="service"}})'),
             unit=units.REQUESTS_RATE,
             decimals=1,
-            empty="No service calls anything",
+            empty=_NOTHING,
         ),
         number(
             "Failing calls",
@@ -44,7 +47,7 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=1,
             steps=edges.FAILING,
-            empty="No service calls anything",
+            empty=_NOTHING,
         ),
         number(
             "Worst edge",
@@ -53,7 +56,7 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=1,
             steps=edges.FAILING,
-            empty="No service calls anything",
+            empty=_NOTHING,
         ),
         number(
             "Slowest edge",
@@ -63,7 +66,7 @@ _SUMMARY = Section(
                 ' target_kind!="queue"})'
             ),
             unit=units.SECONDS,
-            empty="No service calls anything",
+            empty=_NOTHING,
         ),
         number(
             "Asked again",
@@ -93,11 +96,11 @@ _MAP = Section(
             "Who calls what? In the circles: calls each second, and what 95 of 100 take at most; on"
             " the arrows, as you point at them, the share that fails, too. Orange: one call in"
             " twenty fails; red: one in five. Every call is counted, none taken from a trace.",
-            nodes=edges.nodes(_HERE),
-            edges=edges.arrows(_HERE),
+            nodes=edges.nodes(*_AROUND),
+            edges=edges.arrows(*_AROUND),
             overrides=(styled("title", links=[edges.NODE_LINK]),),
             height=17,
-            empty="No service calls anything",
+            empty=_NOTHING,
         ),
     ),
 )
@@ -108,11 +111,11 @@ _TABLE = Section(
         table(
             "All edges",
             "How often is each way gone, which share of it fails, how long does it take?",
-            *edges.table_rows(_HERE),
+            *edges.table_rows(*_AROUND),
             columns=edges.columns(),
             sort="Calls",
             height=9,
-            empty="No service calls anything",
+            empty=_NOTHING,
         ),
     ),
 )
@@ -127,6 +130,7 @@ _OVER_TIME = Section(
             unit=units.REQUESTS_RATE,
             width=8,
             legend=(),
+            empty=_NOTHING,
         ),
         graph(
             "Failing, over time",
@@ -135,6 +139,7 @@ _OVER_TIME = Section(
             unit=units.RATIO,
             width=8,
             legend=(),
+            empty=_NOTHING,
         ),
         graph(
             "Time taken",
@@ -144,6 +149,7 @@ _OVER_TIME = Section(
             unit=units.SECONDS,
             width=8,
             legend=(),
+            empty=_NOTHING,
         ),
     ),
 )
@@ -314,7 +320,13 @@ DASHBOARD = Dashboard(
     title="Dependencies",
     purpose="Who calls what: services, databases, caches, queues and outside APIs, with rate,"
     " errors and time on every way between them.",
-    variables=(Choice(name="service", source="edge:calls:rate5m", title="Service"),),
+    variables=(
+        Choice(
+            name="service",
+            source='{__name__=~"edge:calls:rate5m|service:http_requests:rate5m"}',
+            title="Service",
+        ),
+    ),
     sections=(_SUMMARY, _MAP, _TABLE, _OVER_TIME, _HTTP, _STORES),
     about='service=~"$service", component="dependency"',
 )

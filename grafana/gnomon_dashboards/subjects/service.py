@@ -296,7 +296,7 @@ _BY_ROUTE = Section(
 )
 
 _DEPENDENCIES = Section(
-    "What it depends on",
+    "Whom it asks, and who asks it",
     (
         table(
             "Dependencies",
@@ -304,8 +304,17 @@ _DEPENDENCIES = Section(
             *edges.table_rows(f'{_SERVICE}, source_kind!="clients"'),
             columns=edges.columns(),
             sort="Calls",
-            height=8,
+            width=14,
             empty="It depends on nothing that is watched",
+        ),
+        table(
+            "Callers",
+            "Who asks the service? As they see it: their attempts, their failures, their wait.",
+            *edges.table_rows('target=~"$service", target_kind="service"'),
+            columns=edges.columns(target=False),
+            sort="Calls",
+            width=10,
+            empty="Nobody asks it over HTTP",
         ),
     ),
 )
