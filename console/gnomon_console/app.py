@@ -1,15 +1,20 @@
 """The console's application: its pages, what their scripts ask for, and its own metrics."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from nicegui import ui
 
 import gnomon
+from gnomon_console import guard
+from gnomon_console.alerts.alertmanager import Alertmanager
+from gnomon_console.alerts.history import History
 from gnomon_console.api import Data
 from gnomon_console.boards import Boards
 from gnomon_console.pages import frame
+from gnomon_console.pages.alerts import AlertsPage
 from gnomon_console.pages.dashboard import DashboardPage
 from gnomon_console.pages.index import IndexPage
 from gnomon_console.pages.traces import TracesPage
@@ -29,12 +34,20 @@ def make(settings: Settings) -> FastAPI:
     prometheus = Prometheus(settings.prometheus)
     boards = Boards(settings.dashboards)
 
+    alertmanager = Alertmanager(settings.alertmanager)
+    history = History(settings.data / "alerts.db", alertmanager)
     # Where there is a Jaeger, it has the traces.
     store = None if settings.jaeger else Store(settings.data / "traces.db")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(history.run())
         yield
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+        history.close()
+        await alertmanager.close()
         await prometheus.close()
         if store:
             store.close()
@@ -47,10 +60,12 @@ def make(settings: Settings) -> FastAPI:
     if store:
         app.include_router(Receiver(store).router)
     # Its own spans would be told to itself, and make more of them.
+    guard.add(app, settings)
     gnomon.instrument(app, service="console", exclude=("/metrics", "/healthz", "/v1/traces"))
     frame.serve()
     IndexPage(boards).serve()
     trace = f"{settings.jaeger}/trace/{{}}" if settings.jaeger else "/traces/{}"
+    AlertsPage(history, alertmanager, settings.root).serve()
     DashboardPage(boards, prometheus, trace).serve()
     if store:
         TracesPage(store).serve()

@@ -28,7 +28,7 @@ EXCHANGE = Part("exchange", 8001, "prices, for the demo to ask")
 DEMO = Part("demo", 8000, "a service under load")
 PROMETHEUS = Part("prometheus", 9090, "queries, alerts")
 ALERTMANAGER = Part("alertmanager", 9093, "firing alerts")
-CONSOLE = Part("console", 8090, "dashboards, traces", ready="/healthz")
+CONSOLE = Part("console", 8090, "dashboards, alerts, traces", ready="/healthz")
 PARTS = (EXPORTER, EXCHANGE, DEMO, PROMETHEUS, ALERTMANAGER, CONSOLE)
 
 

@@ -9,7 +9,11 @@ from nicegui import app, ui
 _STATIC = Path(__file__).parents[1] / "static"
 
 #: The pages beside the dashboards: title, icon, address.
-PLACES = (("Dashboards", "dashboard", "/"), ("Traces", "account_tree", "/traces"))
+PLACES = (
+    ("Dashboards", "dashboard", "/"),
+    ("Alerts", "notifications", "/alerts"),
+    ("Traces", "account_tree", "/traces"),
+)
 
 
 def serve() -> None:

@@ -256,7 +256,7 @@ def _option(rows: Sequence[tuple[int, Span]], start: int, end: int) -> dict[str,
         for _, span in rows
     ]
     return {
-        "grid": {"left": 8, "right": 70, "top": 26, "bottom": 4, "containLabel": True},
+        "grid": {"left": 340, "right": 70, "top": 26, "bottom": 4, "containLabel": False},
         "xAxis": {
             "type": "value",
             "position": "top",
@@ -273,7 +273,7 @@ def _option(rows: Sequence[tuple[int, Span]], start: int, end: int) -> dict[str,
             ],
             "axisLabel": {
                 "align": "left",
-                "margin": 330,
+                "margin": 332,
                 "width": 320,
                 "overflow": "truncate",
                 "color": "#8a8f98",

@@ -183,7 +183,7 @@
     clearTimeout(timer);
     const open = board.panels.filter(panel => {
       const body = document.getElementById(`body-${panel.id}`);
-      return body && body.offsetParent !== null;
+      return panel.kind !== 'text' && body && body.offsetParent !== null;
     });
     if (!document.hidden && open.length) {
       const ask = new URLSearchParams(location.search);

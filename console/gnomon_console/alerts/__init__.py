@@ -1,0 +1,1 @@
+"""Alerts: what fires now, who has taken it, and what has been."""

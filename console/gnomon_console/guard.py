@@ -1,0 +1,77 @@
+"""What keeps other pages, in the same browser, from using the console.
+
+It listens on loopback, and whoever uses this machine may read it. A page from elsewhere may not:
+not by a name of its own that leads to 127.0.0.1, nor by showing the console in a frame.
+"""
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
+
+from gnomon_console.settings import Settings
+
+#: NiceGUI compiles its templates in the browser, which takes unsafe-eval and inline scripts.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
+        " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
+        " connect-src 'self' ws: wss:; worker-src 'self' blob:; frame-ancestors 'none';"
+        " base-uri 'self'; form-action 'self'; object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+}
+
+
+def add(app: FastAPI, settings: Settings) -> None:
+    """Put both checks before an application."""
+    app.add_middleware(_Headers)
+    app.add_middleware(_SameOrigin)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.host, "localhost"])
+
+
+class _Headers:
+    """Says to browsers what no page of the console needs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def said(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, said if scope["type"] == "http" else send)
+
+
+class _SameOrigin:
+    """Refuses WebSockets and what changes anything where the page that asks is another's.
+
+    A request without an Origin comes from a program, which could ask Alertmanager itself.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in {"http", "websocket"} and not _same(scope):
+            if scope["type"] == "websocket":
+                await WebSocketClose(1008, "another origin")(scope, receive, send)
+                return
+            if scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
+                await send({"type": "http.response.start", "status": 403, "headers": []})
+                await send({"type": "http.response.body", "body": b"another origin"})
+                return
+        await self._app(scope, receive, send)
+
+
+def _same(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    return not origin or origin.partition("://")[2] == headers.get(b"host", b"").decode("latin-1")
