@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import case, func, select
 
-from gnomon_demo.database import Database, Recording
+from gnomon_demo.database import Database, Moment, Recording
 
 #: The eight numbers of a recording: what the process used while it was transcribed. The GPU's are
 #: null on a machine without one.
@@ -72,12 +72,18 @@ async def recording(database: Database, folder: Path, number: str) -> dict[str, 
     """Return a recording with its transcript and what it took; None if there is none of that id."""
     async with database.session() as session:
         row = await session.get(Recording, number)
+        moment = await session.get(Moment, number)
     if row is None:
         return None
     text = None
     with suppress(OSError):
         text = (folder / f"{row.id}.txt").read_text()
-    return {**as_dict(row), "text": text, "performance": performance(folder, row.id)}
+    return {
+        **as_dict(row),
+        "text": text,
+        "performance": performance(folder, row.id),
+        "market": moment.prices if moment is not None else None,
+    }
 
 
 def performance(folder: Path, number: str) -> dict[str, Any] | None:

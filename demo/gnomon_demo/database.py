@@ -92,6 +92,16 @@ class Recording(Base):
     at: Mapped[float] = mapped_column(Float, default=time.time, index=True)
 
 
+class Moment(Base):
+    """What the exchange said of every symbol when a recording was transcribed."""
+
+    __tablename__ = "moments"
+
+    recording: Mapped[str] = mapped_column(String(32), primary_key=True)
+    prices: Mapped[dict[str, float]] = mapped_column(JSON)
+    at: Mapped[float] = mapped_column(Float, default=time.time)
+
+
 _MODELS = (
     Model(id="whisper-small", kind="speech", name="Whisper small", version="3.1"),
     Model(id="whisper-large", kind="speech", name="Whisper large", version="3.0"),

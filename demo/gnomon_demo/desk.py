@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 import gnomon
-from gnomon_demo import effects, queueing, schedule, uploads
+from gnomon_demo import effects, logs, queueing, schedule, uploads
 from gnomon_demo.catalogue import Catalogue
 from gnomon_demo.database import Database
 from gnomon_demo.faults import Faults
@@ -61,7 +61,12 @@ async def _opened(chosen: Settings) -> Desk:
     market = Market(exchange, database, _redis(chosen.redis))
     running = Faults(chosen.faults)
     transcriptions = Transcriptions(
-        database, chosen.transcripts, chosen.uploads, running, elsewhere=_celery(chosen.celery)
+        database,
+        chosen.transcripts,
+        chosen.uploads,
+        running,
+        exchange,
+        elsewhere=_celery(chosen.celery),
     )
     running.effects = effects.effects(
         database, catalogue, market, transcriptions, pool_s=chosen.pool_s
@@ -104,6 +109,7 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+logs.begin()
 app = FastAPI(title="desk", lifespan=_lifespan, docs_url=None, redoc_url=None)
 gnomon.instrument(app, service="desk", service_version="1.0")
 gnomon.web_vitals(app)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Container
@@ -16,7 +17,10 @@ from sqlalchemy import func, select, update
 import gnomon
 from gnomon_demo import speech
 from gnomon_demo.audio import NotAudio
-from gnomon_demo.database import Database, Recording
+from gnomon_demo.database import Database, Moment, Recording
+from gnomon_demo.quotes import Exchange, ExchangeDown
+
+log = logging.getLogger(__name__)
 
 #: Words for priorities, the most urgent first.
 PRIORITIES = ("high", "normal", "low")
@@ -50,8 +54,9 @@ class Transcriptions:
     """Transcribes recordings, at once or by queue.
 
     folder: where ``{id}.txt`` and ``{id}.performance.json`` go. uploads: where recordings wait.
-    faults: what goes wrong on purpose. elsewhere: queues a recording, with its priority's rank,
-    where others take it; None for the queue of this process.
+    faults: what goes wrong on purpose. exchange: asked what the market was meanwhile. elsewhere:
+    queues a recording, with its priority's rank, where others take it; None for the queue of this
+    process.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Transcriptions:
         folder: Path,
         uploads: Path,
         faults: Container[str],
+        exchange: Exchange,
         *,
         elsewhere: Callable[[str, int], Awaitable[None]] | None = None,
     ) -> None:
@@ -67,6 +73,7 @@ class Transcriptions:
         self._folder = folder
         self._uploads = uploads
         self._faults = faults
+        self._exchange = exchange
         self._elsewhere = elsewhere
         self._numbers = itertools.count()
         self._later: set[asyncio.Task[None]] = set()
@@ -151,11 +158,14 @@ class Transcriptions:
         data = await asyncio.to_thread(self._upload(recording).read_bytes)
         found = await self._transcribe(recording, data)
         segments = len(found["segments"])
+        await self._note_market(recording)
         await self._change(recording, state="done", seconds=found["seconds"], segments=segments)
         self._upload(recording).unlink(missing_ok=True)
+        log.info("transcribed %s: segments=%d", recording, segments)
 
     async def give_up(self, recording: str, why: str) -> None:
         """Write down that a recording has failed for good, if the database lets us."""
+        log.warning("gave up %s: %s", recording, why)
         self._upload(recording).unlink(missing_ok=True)
         with suppress(Exception):
             await self._change(recording, state="failed", error=why[:300])
@@ -165,6 +175,17 @@ class Transcriptions:
         transcript, usage = await self._measured(number, data)
         await asyncio.to_thread((self._folder / f"{number}.txt").write_text, transcript.text)
         return {**transcript.as_dict(), "performance": usage.as_dict()}
+
+    async def _note_market(self, recording: str) -> None:
+        """Write down what the market was, for who reads the transcript; without it if need be."""
+        try:
+            prices = await self._exchange.quotes()
+        except ExchangeDown as error:
+            log.warning("transcribed %s without prices: %s", recording, error)
+            return
+        async with self._database.session() as session:
+            await session.merge(Moment(recording=recording, prices=prices))
+            await session.commit()
 
     async def _enqueue(self, row: Recording) -> None:
         rank = PRIORITIES.index(row.priority)

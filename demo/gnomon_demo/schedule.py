@@ -10,7 +10,7 @@ from sqlalchemy import delete, select
 
 import gnomon
 from gnomon_demo import reports
-from gnomon_demo.database import Evaluation, Recording, Report, Tick
+from gnomon_demo.database import Evaluation, Moment, Recording, Report, Tick
 from gnomon_demo.queueing import runs
 from gnomon_demo.state import Desk
 
@@ -63,6 +63,7 @@ async def tidy(desk: Desk) -> None:
         done = select(Recording).where(Recording.state.in_(("done", "failed")))
         old = list(await session.scalars(done.order_by(Recording.at.desc()).offset(RECORDINGS)))
         for recording in old:
+            await session.execute(delete(Moment).where(Moment.recording == recording.id))
             await session.delete(recording)
         await session.commit()
     for recording in old:

@@ -12,10 +12,12 @@ from functools import cache, partial
 from celery import Celery, Task  # type: ignore[import-untyped]  # it ships no types
 
 import gnomon
+from gnomon_demo import logs
 from gnomon_demo.audio import NotAudio
 from gnomon_demo.database import Database
 from gnomon_demo.faults import Faults
 from gnomon_demo.queueing import PAUSE_S, PRIORITIES, TRIES, WORKERS, Transcriptions
+from gnomon_demo.quotes import Exchange
 from gnomon_demo.settings import settings
 
 _LOWEST = len(PRIORITIES) - 1
@@ -45,7 +47,13 @@ app.conf.update(
 async def submit(recording: str, rank: int) -> None:
     """Queue a recording. Raises kombu's OperationalError where the broker cannot be reached."""
     priority = rank if _REDIS else _LOWEST - rank
-    send = partial(transcribe.apply_async, (recording,), priority=priority, retry=False)
+    send = partial(
+        transcribe.apply_async,
+        (recording,),
+        priority=priority,
+        retry=False,
+        headers=gnomon.trace_headers(),  # the worker's part belongs to this request's trace
+    )
     await asyncio.to_thread(send)
 
 
@@ -74,7 +82,11 @@ def _here() -> tuple[asyncio.AbstractEventLoop, Transcriptions, Faults]:
     chosen = settings()
     faults = Faults(chosen.faults)
     transcriptions = Transcriptions(
-        Database(chosen.database), chosen.transcripts, chosen.uploads, faults
+        Database(chosen.database),
+        chosen.transcripts,
+        chosen.uploads,
+        faults,
+        Exchange(chosen.exchange),
     )
     return asyncio.new_event_loop(), transcriptions, faults
 
@@ -83,5 +95,6 @@ def work() -> None:
     """Run Celery's worker until it is stopped; its metrics are on a page of their own."""
     chosen = settings()
     chosen.prepare()
+    logs.begin()
     with gnomon.expose(service="desk-worker", address=chosen.listen, port=chosen.worker_port):
         app.worker_main(["worker", "--concurrency", str(WORKERS), "--loglevel", "WARNING"])

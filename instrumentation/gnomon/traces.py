@@ -133,15 +133,21 @@ class Span:
         self._span: Any = None
         self._token: Any = None
 
-    def enter(self, name: str, attributes: Mapping[str, str]) -> None:
-        """Start it below what is current, and make it current."""
+    def enter(self, name: str, attributes: Mapping[str, str], *, consumer: bool = False) -> None:
+        """Start it below what is current, and make it current.
+
+        consumer: it works on what somebody has put into a queue, and does not wait for the end.
+        """
         trace = sys.modules.get("opentelemetry.trace")
         if trace is None:
             return
         try:
             from opentelemetry import context  # noqa: PLC0415  # it is here: see above
 
-            span = trace.get_tracer("gnomon", version()).start_span(name, attributes=attributes)
+            kind = trace.SpanKind.CONSUMER if consumer else trace.SpanKind.INTERNAL
+            span = trace.get_tracer("gnomon", version()).start_span(
+                name, kind=kind, attributes=attributes
+            )
             # Without a provider this is the parent, or nothing at all.
             if span.is_recording():
                 self._token = context.attach(trace.set_span_in_context(span))
@@ -149,8 +155,14 @@ class Span:
         except Exception:
             guard.failed("span")
 
-    def leave(self, attributes: Mapping[str, str], error: BaseException | None) -> None:
-        """End it. error: what ended the block with a failure; its text is not recorded."""
+    def leave(
+        self, attributes: Mapping[str, str], error: BaseException | None, *, failed: bool = False
+    ) -> None:
+        """End it.
+
+        error: what ended the block with a failure; its text is not recorded. failed: that it was
+        one, where no exception says so.
+        """
         span = self._span
         if span is None:
             return
@@ -162,6 +174,7 @@ class Span:
             span.set_attributes(attributes)
             if error is not None:
                 span.set_attribute("error.type", error_type(error))
+            if failed or error is not None:
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
             context.detach(self._token)

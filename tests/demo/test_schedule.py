@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from gnomon_demo import queueing, schedule
 from gnomon_demo.database import Database, Evaluation, Recording, Tick
 from gnomon_demo.queueing import Transcriptions
+from gnomon_demo.quotes import Exchange
 from gnomon_demo.settings import settings
 from gnomon_demo.tones import tone
 
@@ -27,7 +28,8 @@ def made(tmp_path):
             chosen.prepare()
             database = Database(chosen.database)
             await database.prepare(tmp_path / "lock")
-            jobs = Transcriptions(database, chosen.transcripts, chosen.uploads, frozenset())
+            closed = Exchange("http://127.0.0.1:1")
+            jobs = Transcriptions(database, chosen.transcripts, chosen.uploads, frozenset(), closed)
             try:
                 return await function(
                     SimpleNamespace(settings=chosen, database=database, transcriptions=jobs)

@@ -1,6 +1,7 @@
 """Queues of one process: their own behaviour stays, and what is told of them is true."""
 
 import asyncio
+import contextlib
 import enum
 import gc
 import logging
@@ -14,6 +15,9 @@ import weakref
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from prometheus_client import Metric
 
 import gnomon
@@ -510,6 +514,55 @@ def test_a_worker_that_a_request_began_is_no_part_of_that_request():
             inside = trace.get_current_span().get_span_context().span_id
         assert trace.get_current_span() is request
     assert inside == submit.get_span_context().span_id
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome", "failed"),
+    [
+        (lambda taken: None, "completed", False),  # noqa: ARG005
+        (lambda taken: taken.retried(), "retried", True),
+        (lambda taken: taken.gave_up(), "dead", True),
+        (lambda taken: {}[taken], "failed", True),
+    ],
+    ids=["completed", "retried", "gave up", "raised"],
+)
+def test_work_is_a_span_below_the_submitter_s(monkeypatch, end, outcome, failed):
+    """Of a consumer, as long as the block; what the block does is below it, its failure is told."""
+    provider, kept = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    queue = watched(threads.Queue(), "spans")
+    with provider.get_tracer("test").start_as_current_span("submit") as submit:
+        queue.put(1)
+    with contextlib.suppress(KeyError), gnomon.take(queue, worker="w") as taken:
+        with provider.get_tracer("test").start_as_current_span("inside"):
+            pass
+        end(taken)
+    assert not trace.get_current_span().get_span_context().is_valid
+    _, inside, work = kept.get_finished_spans()
+    assert (work.name, work.kind) == ("process spans", trace.SpanKind.CONSUMER)
+    assert work.parent.span_id == submit.get_span_context().span_id
+    assert inside.parent.span_id == work.context.span_id
+    assert work.attributes["messaging.destination.name"] == "spans"
+    assert work.attributes["gnomon.queue.outcome"] == outcome
+    assert (work.status.status_code is trace.StatusCode.ERROR) is failed
+    assert not work.events
+
+
+def test_work_of_no_trace_or_of_one_that_is_not_kept_is_no_span(monkeypatch):
+    """Nothing is made that nobody would see."""
+    provider, kept = TracerProvider(sampler=ALWAYS_OFF), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    asked = []
+    monkeypatch.setattr(trace, "get_tracer", lambda *names: asked.append(names))
+    queue = watched(threads.Queue(), "no spans")
+    with provider.get_tracer("test").start_as_current_span("submit"):
+        queue.put(1)
+    queue.put(2)
+    for _ in range(2):
+        with gnomon.take(queue):
+            pass
+    assert (asked, kept.get_finished_spans()) == ([], ())
 
 
 def test_wrong_use_is_named():

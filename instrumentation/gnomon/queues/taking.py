@@ -11,7 +11,7 @@ from gnomon.outcomes import outcome_of
 from gnomon.queues.hooked import hook_of
 from gnomon.queues.processes import WatchedProcessQueue
 from gnomon.queues.simple import WatchedSimpleQueue
-from gnomon.traces import Continued
+from gnomon.traces import Continued, Span, sampled
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -64,7 +64,8 @@ class take(Generic[T]):  # noqa: N801  # it is called like a function, and read 
     (so do not call it in the block), and the item counts as completed; as failed if an exception
     leaves the block, which goes on; as what ``taken.failed()``, ``taken.retried()`` or
     ``taken.gave_up()`` said, if one was called. Work that was cancelled counts as none of these.
-    Meanwhile the item is in flight, and the trace of who put it is current.
+    Meanwhile the item is in flight, and the trace of who put it is current: a span in it, where
+    that trace is kept, lasts as long as the block.
 
     worker: what the series call who works; else the name that the program gave to the task or
     thread, else the number of the place that it takes among the others. timeout: seconds to wait
@@ -99,6 +100,7 @@ class take(Generic[T]):  # noqa: N801  # it is called like a function, and read 
         self._timeout = timeout
         self._taken: Taken[T] | None = None
         self._trace: Continued | None = None
+        self._span: Span | None = None
         self._began = 0.0
         self._name = ""
 
@@ -143,21 +145,39 @@ class take(Generic[T]):  # noqa: N801  # it is called like a function, and read 
                 if entry.headers:
                     self._trace = Continued(entry.headers)
                     self._trace.enter()
+                    if sampled(entry.headers):
+                        self._span = Span()
+                        self._span.enter(
+                            f"process {self._work.name}", self._described(), consumer=True
+                        )
         except Exception:
             guard.failed("queue")
         return taken
+
+    def _described(self) -> dict[str, str]:
+        """Return the attributes of the work's span, by OpenTelemetry's names."""
+        return {
+            "messaging.system": "memory",
+            "messaging.destination.name": self._work.name,
+            "messaging.operation.type": "process",
+            "gnomon.queue.worker": self._name,
+        }
 
     def _end(self, error: BaseException | None) -> None:
         taken = self._taken
         if taken is None:
             return
         self._taken = None
-        if self._trace is not None:
-            self._trace.leave()
         outcome = taken.outcome
         if not outcome:
             word = outcome_of(error)
             outcome = {"success": "completed", "cancelled": ""}.get(word, "failed")
+        if self._span is not None:
+            said = {"gnomon.queue.outcome": outcome or "cancelled"}
+            failed = outcome not in ("completed", "")
+            self._span.leave(said, error if failed else None, failed=failed)
+        if self._trace is not None:
+            self._trace.leave()
         self._work.ends(self._name, self._began, outcome)
         if self._task_done is not None:
             self._task_done()
