@@ -47,4 +47,4 @@ def test_the_query_of_alerts_names_every_page():
         for step in panel["transformations"]
         if step["id"] == "filterFieldsByName"
     ]
-    assert {"page", "at"} <= set(include)
+    assert {"page", "at", "objective"} <= set(include)

@@ -52,19 +52,49 @@ _BUDGET: Steps = (
 _TIMES: Steps = ((None, colours.GOOD), (1.25, colours.WATCH), (2, colours.BAD))
 
 
+#: Labels that say of what an alert speaks, besides whose and where it is.
+_ABOUT = (
+    "sloth_slo",
+    "anomaly_name",
+    "resource",
+    "queue",
+    "cache",
+    "tier",
+    "db_client_connection_pool_name",
+    "server_address",
+    "http_route",
+    "mountpoint",
+    "device",
+    "id",
+    "job_name",
+    "collector",
+    "rule_group",
+    "integration",
+    "uuid",
+    "xid",
+)
+
+
 def _explained(alerts: str) -> str:
     """Return a number for each alert, with the word of the page that explains it in ``page``.
 
-    ``at`` is its instance, or All where it is about no single one: for the links.
+    ``about``: of what it speaks. ``at`` and ``objective``: its instance and its objective, or All
+    where it has none: for the links.
     """
+    names = ", ".join(f'"{name}"' for name in _ABOUT)
+    alerts = f'label_join({alerts}, "about", " ", {names})'
     for label, text, source, pattern in (
+        ("about", "$1", "about", " *(.*?) *"),
         ("page", "$1", "component", "(.+)"),
         *(("page", page, "component", components) for page, components in PAGES),
         ("at", "All", "", ""),
         ("at", "$1", "instance", "(.+)"),
+        ("objective", "All", "", ""),
+        ("objective", "$1", "sloth_id", "(.+)"),
     ):
         alerts = f'label_replace({alerts}, "{label}", "{text}", "{source}", "{pattern}")'
-    return f"max by (alertname, service, component, instance, at, page) ({alerts})"
+    kept = "alertname, about, service, component, instance, at, objective, page"
+    return f"max by ({kept}) ({alerts})"
 
 
 _SUMMARY = Section(
@@ -174,7 +204,7 @@ _ALERTS = Section(
                     unit=units.WHOLE,
                     steps=PLAIN,
                     mappings=(_SEVERITY,),
-                    width=100,
+                    width=90,
                 ),
                 Column(
                     source="alertname",
@@ -185,21 +215,24 @@ _ALERTS = Section(
                             "What stands behind it",
                             service=links.column("service"),
                             instance=links.column("at"),
+                            objective=links.column("objective"),
                         ),
                     ),
                 ),
+                Column(source="about", title="Of what"),
                 Column(
                     source="service",
                     title="Service",
-                    width=130,
+                    width=110,
                     link=(links.to("service", "The service", service=links.column("service")),),
                 ),
-                Column(source="instance", title="Where", width=160),
+                Column(source="instance", title="Where", width=150),
                 Column(
-                    source="Value #since", title="For", unit=units.SECONDS, decimals=0, width=110
+                    source="Value #since", title="For", unit=units.SECONDS, decimals=0, width=90
                 ),
                 Column(source="page", title="Page", hidden=True),
                 Column(source="at", title="At", hidden=True),
+                Column(source="objective", title="Objective", hidden=True),
             ),
             sort="Severity",
             ascending=True,
