@@ -481,7 +481,7 @@ _REDIS_SERVERS = Section(
                 expr=f"rate(redis_expired_keys_total{_REDIS}[5m])",
                 legend="{{instance}} out of date",
             ),
-            limit(f"max({recording('cache_redis_evicting:rate')}{_REDIS})"),
+            limit(f"max({recording('cache_redis_evicting:rate')}{_REDIS})", "alert at: dropped"),
             unit=units.EVENTS_RATE,
             filled=0,
             overrides=(styled("out of date$", pattern=True, custom__lineStyle=_DASHED),),
@@ -493,6 +493,7 @@ _REDIS_SERVERS = Section(
             Query(expr=_most(_REDIS_CALLS, "redis_commands_total"), legend="{{cmd}}"),
             unit=units.OPERATIONS_RATE,
             stacked=True,
+            legend=(),
             empty=_NO_REDIS,
         ),
         graph(
@@ -509,6 +510,7 @@ _REDIS_SERVERS = Section(
             ),
             unit=units.SECONDS,
             filled=0,
+            legend=(),
             empty=_NO_REDIS,
         ),
         graph(
