@@ -51,6 +51,7 @@ _LATER = {
     "resource:saturation:avg1d": ("resource:saturation:ratio", 0.9),
     "resource:saturation:max1d": ("resource:saturation:ratio", 1.0),
     "resource:saturation:predict14d": ("resource:saturation:ratio", 1.1),
+    "service:anomalies:count": ("service:signals:count", 1.0),
     "service:http_requests:avg1h": ("service:http_requests:rate5m", 1.0),
     "service:http_requests:avg1w": ("service:http_requests:rate5m", 1.0),
     "service:http_requests:growth7d": ("service:http_requests:rate5m", 1.0),
@@ -168,7 +169,7 @@ def _bad(at: float, now: float) -> float:
 
 
 def _value(name: str, live: float, at: float, now: float) -> float:
-    """Return a series' value at a time, from its name and its value now."""
+    """Return a series' value at a time, from its name and its value now; NaN where it has none."""
     if _CONSTANT.fullmatch(name):
         return live
     match name:
@@ -181,6 +182,8 @@ def _value(name: str, live: float, at: float, now: float) -> float:
             return live * (24 * (moment.day - 1) + moment.hour + moment.minute / 60)
         case "service:http_requests:growth7d":
             return 1.1 + _wave(at)
+        case "service:anomalies:count":
+            return 1.0 if at // 3600 % 37 < 2 else math.nan
         case "slo:period_error_budget_remaining:ratio":
             return 0.75 - 0.3 * (1 - (now - at) / WHOLE_S) + 0.05 * busy(at)
         case "slo:current_burn_rate:ratio":
@@ -256,11 +259,12 @@ def write(
                     usual = 0.3 if name.startswith("anomaly:") and "shop" in labels.values() else 1
                     values = [_value(name, live * usual, at, now) for at in times]
                 one = _written(name, labels)
-                file.writelines(
-                    f"{one} {value:.6g} {at}\n" for value, at in zip(values, times, strict=True)
-                )
+                found = [
+                    pair for pair in zip(values, times, strict=True) if not math.isnan(pair[0])
+                ]
+                file.writelines(f"{one} {value:.6g} {at}\n" for value, at in found)
                 series += 1
-                samples += len(times)
+                samples += len(found)
         file.write("# EOF\n")
     words = [*promtool, "tsdb", "create-blocks-from", "openmetrics", "--quiet"]
     words += ["--max-block-duration=2000h", str(text), str(folder / "blocks")]
