@@ -52,7 +52,7 @@ def install(provider: Any) -> None:
             continue
         path = f"opentelemetry.instrumentation.{module}"
         try:
-            if find_spec(path) is None:
+            if not _exists(path):
                 continue
             with _stable_names():
                 instrumentor = getattr(import_module(path), name)()
@@ -67,6 +67,14 @@ def install(provider: Any) -> None:
             _installed[library] = instrumentor
         except Exception:
             guard.failed(f"spans of {library}")
+
+
+def _exists(path: str) -> bool:
+    """Whether there is a module of this name."""
+    try:
+        return find_spec(path) is not None
+    except ModuleNotFoundError:  # not even the package that it would be in
+        return False
 
 
 class Below(trace.TracerProvider):

@@ -413,3 +413,23 @@ def test_the_libraries_are_left_as_they_were():
     )
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+WITHOUT_THE_EXTRA = """
+import sys
+sys.modules["opentelemetry.instrumentation"] = None  # the extra `clients` is not installed
+import httpx, requests
+from opentelemetry.sdk.trace import TracerProvider
+from gnomon import guard, libraries
+libraries.install(TracerProvider(shutdown_on_exit=False))
+libraries.uninstall()
+print([sample for family in guard.families() for sample in family.samples])
+"""
+
+
+def test_without_instrumentations_nothing_is_amiss():
+    """Where the extra is not installed, libraries are not traced, and nobody is told of a fault."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_EXTRA], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
