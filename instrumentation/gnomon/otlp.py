@@ -59,29 +59,33 @@ _HERE, _REMOTE = b"\x00\x01\x00\x00", b"\x00\x03\x00\x00"
 def lean(exporter: type[SpanExporter]) -> type[SpanExporter]:
     """Return an OTLP exporter over HTTP that encodes spans by this module, else does as it did.
 
-    exporter: OpenTelemetry's class. It is returned itself if its ``export`` is not as expected:
-    it has to find OpenTelemetry's encoder in its module, by the name ``encode_spans``.
+    exporter: OpenTelemetry's class. It is returned itself if none of its methods is known to call
+    OpenTelemetry's encoder.
     """
-    export = exporter.export
-    if not (
-        isinstance(export, FunctionType)
-        and "encode_spans" in export.__code__.co_names
-        and "encode_spans" in export.__globals__
-        and not {"SerializePartialToString", "SerializeToString"}.isdisjoint(
-            export.__code__.co_names
-        )
-    ):
-        return exporter
-    # The same function with another encoder: whatever else it does is kept, in each version.
-    own = FunctionType(
-        export.__code__,
-        {**export.__globals__, "encode_spans": _Encoded},
-        export.__name__,
-        export.__defaults__,
-        export.__closure__,
+    for name in ("export", "_serialize_spans"):
+        method = vars(exporter).get(name)
+        if isinstance(method, FunctionType) and _encodes(method):
+            # The same function with another encoder: whatever else it does is kept.
+            own = FunctionType(
+                method.__code__,
+                {**method.__globals__, "encode_spans": _Encoded},
+                name,
+                method.__defaults__,
+                method.__closure__,
+            )
+            own.__kwdefaults__ = method.__kwdefaults__
+            return type(exporter.__name__, (exporter,), {name: own})
+    return exporter
+
+
+def _encodes(method: FunctionType) -> bool:
+    """Whether a method serialises what its module's ``encode_spans`` returns."""
+    names = method.__code__.co_names
+    return (
+        "encode_spans" in names
+        and "encode_spans" in method.__globals__
+        and ("SerializePartialToString" in names or "SerializeToString" in names)
     )
-    own.__kwdefaults__ = export.__kwdefaults__
-    return type(exporter.__name__, (exporter,), {"export": own})
 
 
 class _Encoded:
