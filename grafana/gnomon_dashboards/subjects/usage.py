@@ -57,7 +57,7 @@ def _number(title: str, key: str, family: str, question: str, unit: str) -> Pane
         f"{question} The mean of the work that ended in the time on show: `{key}`.",
         now(_mean(family, over="$__range")),
         unit=unit,
-        decimals=2 if unit == units.SECONDS else 1 if unit == units.BYTES else 0,
+        decimals=0 if unit == units.RATIO else None,
         sparkline=False,
         width=3,
         empty=_NO_GPU if family.startswith("gpu_") else _NO_WORK,
@@ -257,7 +257,7 @@ _EACH = Section(
             columns=(
                 Column(source="service", title="Service", link=(_SERVICE_CELL,)),
                 Column(source="name", title="Work"),
-                _column("ended", "Ended", units.COUNT, 0),
+                _column("ended", "Ended", units.WHOLE, 0),
                 _column("active", "Under way", units.COUNT, 0),
                 Column(
                     source="Value #failed",
@@ -280,7 +280,7 @@ _EACH = Section(
                 _column("others", "Others", units.COUNT, 1),
             ),
             sort="Ended",
-            height=7,
+            height=6,
             empty=_NO_WORK,
         ),
         graph(
@@ -397,6 +397,7 @@ def _function(family: str, over: str = "$__rate_interval") -> str:
     return f"sum {_BY_FUNCTION} (rate(gnomon_function_{family}{_SERVED}[{over}]))"
 
 
+_SPENT = _function("duration_seconds_sum", "$__range")
 _CALLS = f"({_function('duration_seconds_count', '$__range')} > 0)"
 _FUNCTION_NAME = "{{service}} {{function}}"
 
@@ -431,17 +432,16 @@ _FUNCTIONS = Section(
         table(
             "Functions by the time they take",
             "Which function is worth making faster, and is it computing or waiting?",
-            rows(_function("duration_seconds_sum", "$__range") + " > 0", ref="time"),
+            rows(f"{_SPENT} / on() group_left () (sum({_SPENT}) > 0)", ref="share"),
             rows(_CALLS, ref="calls"),
-            rows(f"{_function('duration_seconds_sum', '$__range')} / {_CALLS}", ref="mean"),
+            rows(f"{_SPENT} / {_CALLS}", ref="mean"),
             rows(
                 "histogram_quantile(0.95, sum by (service, function, le)"
                 f" (rate(gnomon_function_duration_seconds_bucket{_SERVED}[$__range]))) >= 0",
                 ref="most",
             ),
             rows(
-                f"clamp_max({_function('cpu_seconds_total', '$__range')}"
-                f" / ({_function('duration_seconds_sum', '$__range')} > 0), 1)",
+                f"clamp_max({_function('cpu_seconds_total', '$__range')} / ({_SPENT} > 0), 1)",
                 ref="computing",
             ),
             rows(
@@ -458,10 +458,12 @@ _FUNCTIONS = Section(
                 Column(source="service", title="Service", link=(_SERVICE_CELL,)),
                 Column(source="function", title="Function"),
                 Column(
-                    source="Value #time",
-                    title="Time, each second",
-                    unit=units.SECONDS,
+                    source="Value #share",
+                    title="Of the time",
+                    unit=units.RATIO,
+                    decimals=0,
                     bar=True,
+                    high=1,
                     steps=PLAIN,
                 ),
                 _column("calls", "Calls", units.OPERATIONS_RATE),
@@ -485,8 +487,8 @@ _FUNCTIONS = Section(
                     steps=NONE_IS_GOOD,
                 ),
             ),
-            sort="Time, each second",
-            height=8,
+            sort="Of the time",
+            height=6,
             empty=_NO_FUNCTION,
         ),
     ),
@@ -647,7 +649,7 @@ DASHBOARD = Dashboard(
         Choice(name="name", source='gnomon_usage_active{service=~"$service"}', title="Work"),
     ),
     sections=(_SUMMARY, _NUMBERS, _EACH, _SPREADS, _FUNCTIONS, _BATCHES, _MEMORY),
-    about='service=~"$service"',
+    about=None,
     deploys='service=~"$service"',
     since="now-3h",
 )
