@@ -155,7 +155,6 @@ def _summary(vital: _Vital) -> Panel:
         f"{vital.question} What three of four views of the time on show stay below.",
         now(f"histogram_quantile(0.75, sum by (le) (rate({vital.buckets()}[$__range]))) >= 0"),
         unit=vital.unit,
-        decimals=2,
         steps=vital.steps,
         empty=_NO_VIEW,
     )
@@ -237,13 +236,12 @@ _ROUTES = Section(
                     link=(links.to("service", "The service", service=links.column("Service")),),
                 ),
                 Column(source="http_route", title="Page", link=(_ROUTE,)),
-                Column(source="Value #views", title="Views", unit=units.COUNT, decimals=0),
+                Column(source="Value #views", title="Views", unit=units.WHOLE, decimals=0),
                 *(
                     Column(
                         source=f"Value #{vital.short}",
                         title=vital.short,
                         unit=vital.unit,
-                        decimals=2,
                         steps=vital.steps,
                     )
                     for vital in _VITALS
@@ -259,7 +257,7 @@ _ROUTES = Section(
                 ),
             ),
             sort="Views",
-            height=8,
+            height=6,
             empty=_NO_VIEW,
         ),
         *(_by_route(vital) for vital in _VITALS),
