@@ -191,7 +191,7 @@ _QUERIES = Section(
             "Statements by the time they take",
             "On which statements does the time go: on slow ones, or on many? `gnomon queries` shows"
             " their text and plan.",
-            rows(f"{_TIME} > 0", ref="time"),
+            rows(f"({_TIME} > 0) / on() group_left () sum({_TIME})", ref="share"),
             rows(_COUNT, ref="count"),
             rows(f"{_TIME} / {_COUNT}", ref="mean"),
             rows(
@@ -217,10 +217,12 @@ _QUERIES = Section(
                 ),
                 Column(source="db_query_summary", title="Statement"),
                 Column(
-                    source="Value #time",
-                    title="Time, each second",
-                    unit=units.SECONDS,
+                    source="Value #share",
+                    title="Of the time",
+                    unit=units.RATIO,
+                    decimals=0,
                     bar=True,
+                    high=1,
                     steps=PLAIN,
                 ),
                 Column(source="Value #count", title="Sent", unit=units.OPERATIONS_RATE),
@@ -229,7 +231,7 @@ _QUERIES = Section(
                 Column(source="Value #slow", title="Slow", unit=units.OPERATIONS_RATE),
                 Column(source="Value #errors", title="Fail", unit=units.OPERATIONS_RATE),
             ),
-            sort="Time, each second",
+            sort="Of the time",
             height=10,
             empty=_NO_CALL,
         ),
