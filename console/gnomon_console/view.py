@@ -112,6 +112,14 @@ async def _values(
     return sorted(values, key=lambda value: (value.lower(), value))
 
 
+def titled(text: str, asked: Asked, chosen: Sequence[Variable]) -> str:
+    """Return a title with what was chosen in it, as people read it."""
+    values = {
+        each.name: ["All"] if ALL in each.chosen else [" + ".join(each.chosen)] for each in chosen
+    }
+    return Macros(between(asked.since, asked.until), values, {}).fill(text)
+
+
 def macros(at: Range, chosen: Sequence[Variable]) -> Macros:
     """Return what fills a query."""
     return Macros(

@@ -1,7 +1,7 @@
 """One dashboard: what can be chosen, and its panels, which console.js fills."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import Request
@@ -63,7 +63,7 @@ class DashboardPage:
             note.style("" if trouble else "display:none")
             made: list[dict[str, Any]] = []
             for section in board.sections:
-                _section(section, made)
+                _section(section, made, lambda text: view.titled(text, asked, chosen))
             every = round(seconds(board.refresh)) if board.refresh else 0
             start = {"uid": uid, "every": every, "trace": self._trace, "panels": made}
             ui.add_body_html(
@@ -135,37 +135,35 @@ def _choice(variable: view.Variable) -> None:
     select.on("popup-hide", apply)
 
 
-def _section(section: Section, made: list[dict[str, Any]]) -> None:
+def _section(section: Section, made: list[dict[str, Any]], titled: Callable[[str], str]) -> None:
     if not section.title:
         with ui.element("div").classes("panels w-full"):
-            made += [_panel(panel) for panel in section.panels]
+            made += [_panel(panel, titled(panel.title)) for panel in section.panels]
         return
-    fold = ui.expansion(section.title, value=not section.folded).classes(
+    fold = ui.expansion(titled(section.title), value=not section.folded).classes(
         "section w-full font-semibold"
     )
     fold.props("dense header-class=px-1")
     # What was folded is asked for as soon as it is seen.
     fold.on("after-show", js_handler="() => gnomon.refresh()")
     with fold, ui.element("div").classes("panels w-full font-normal"):
-        made += [_panel(panel) for panel in section.panels]
+        made += [_panel(panel, titled(panel.title)) for panel in section.panels]
 
 
-def _panel(panel: Panel) -> dict[str, Any]:
+def _panel(panel: Panel, title: str) -> dict[str, Any]:
     """Build a panel's frame and the element that its data go to; return what console.js knows."""
     box = ui.element("section").classes("panel" + (" small" if panel.width <= _SMALL else ""))
-    box.style(f"--w:{panel.width};--h:{panel.height}").props(
-        f'aria-label="{_attribute(panel.title)}"'
-    )
+    box.style(f"--w:{panel.width};--h:{panel.height}").props(f'aria-label="{_attribute(title)}"')
     found: dict[str, Any] = {"id": panel.id, "kind": panel.kind}
     with box:
         with ui.element("div").classes("panel-head"):
-            ui.label(panel.title).classes("title")
+            ui.label(title).classes("title")
             if panel.question:
                 with ui.icon("info_outline", size="15px").classes("opacity-60"):
                     ui.tooltip(panel.question).classes("text-sm max-w-80")
             if panel.targets:
                 link = ui.element("a").props(
-                    f'href="#" aria-label="Data of {_attribute(panel.title)} as CSV"'
+                    f'href="#" aria-label="Data of {_attribute(title)} as CSV"'
                 )
                 link.on("click.prevent", js_handler=f"() => gnomon.csv({panel.id})")
                 with link:

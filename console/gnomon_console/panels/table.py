@@ -19,7 +19,8 @@ def draw(given: Given) -> Drawn:
         names += [key for key in row if key not in names]
     order = _order(panel.spec.get("transformations", ()))
     names.sort(key=lambda name: order.get(name, 999))
-    seen = {column: look(panel, column) for column in names}
+    looks = {column: look(panel, column) for column in names}
+    seen = {column: own for column, own in looks.items() if not own.get("custom.hidden")}
     return {
         "columns": [_column(column, own, panel.options) for column, own in seen.items()],
         "rows": [_row(given, row, seen) for row in rows],
@@ -54,6 +55,7 @@ def _row(given: Given, row: dict[str, Any], seen: dict[str, Look]) -> dict[str, 
         for key, own in seen.items()
     }
     found: dict[str, Any] = {}
+    # What a link names may stand in a column that is not shown.
     raw = {key: str(value) for key, value in row.items()}
     for place, (key, own) in enumerate(seen.items()):
         value = row.get(key)

@@ -18,7 +18,7 @@
     const option = given.chart;
     const [start, step] = given.times || [0, 0];
     const suffix = given.suffix || '';
-    option.textStyle = {fontFamily: 'inherit', color: words()};
+    option.textStyle = {fontFamily: 'Roboto, sans-serif', color: words()};
     option.backgroundColor = 'transparent';
     if (option.xAxis && option.xAxis.type === 'time') {
       const span = option.xAxis.max - option.xAxis.min;
@@ -34,7 +34,7 @@
       option.xAxis.axisLine = {lineStyle: {color: grey}};
       option.xAxis.splitNumber = Math.max(2, Math.floor(element.$el.clientWidth / 110));
       option.yAxis.axisLabel = {formatter: v => digits(v) + suffix, color: words()};
-      option.yAxis.splitNumber = 4;
+      option.yAxis.splitNumber = 5;
       option.legend = {
         type: 'scroll', orient: 'vertical', left: 4, bottom: 0, height: tall, itemWidth: 14, itemHeight: 4,
         itemGap: 4, pageIconSize: 9, icon: 'roundRect', data: named,
@@ -105,6 +105,8 @@
       number.className = 'number';
       number.style.color = given.filled ? '#fff' : one.colour;
       number.textContent = one.text;
+      // As large as there is room: a figure is about half as wide as it is high.
+      number.style.fontSize = `clamp(12px, min(34cqh, ${150 / Math.max(8, one.text.length)}cqw), 46px)`;
       box.append(number);
       if (one.name) {
         const name = document.createElement('div');
