@@ -5,6 +5,7 @@ where .ci/newer unpacks it, or in the folder that GNOMON_TEST_NEWER names.
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from dashboards.answers import Answers
 from dashboards.studio import QUICK, Studio, remember, studio, wait
 from servers import ROOT, program
 
+log = logging.getLogger(__name__)
+
 #: Whoever comes first waits for all to be started.
 pytestmark = pytest.mark.timeout(1200)
 
@@ -24,7 +27,7 @@ pytestmark = pytest.mark.timeout(1200)
 EXCEPTIONS: dict[str, str] = {}
 
 #: How long everything may take to have happened at least once.
-PATIENCE_S = 240.0
+PATIENCE_S = 480.0
 
 
 def _newer() -> dict[str, list[str]]:
@@ -66,6 +69,7 @@ def test_no_panel_is_empty(answers):
         left = empty.keys() - EXCEPTIONS.keys()
         if not left or answers.errors or time.monotonic() > end:
             break
+        log.info("waiting for %s", ", ".join(sorted(left)))
         waiting = [(path, query) for path, query in waiting if str(query) in empty]
         time.sleep(5)
     assert answers.errors == {}
