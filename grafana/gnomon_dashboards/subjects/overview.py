@@ -376,9 +376,7 @@ _SERVICES = Section(
                     unit=units.RATIO,
                     decimals=0,
                     steps=_BUDGET,
-                    bar=True,
-                    high=1,
-                    width=200,
+                    width=150,
                 ),
                 Column(
                     source="Value #cpu",
