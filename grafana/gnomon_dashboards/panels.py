@@ -52,6 +52,10 @@ def words(*named: tuple[float, str, str]) -> dict[str, Any]:
 ANSWERS = words((0, "no", colours.BAD), (1, "yes", colours.GOOD))
 
 
+#: Kinds that show one value for each series, and words in its place.
+_SINGLE = ("stat", "gauge", "bargauge")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """One panel.
@@ -104,14 +108,18 @@ class Panel:
         }
         given = {"decimals": self.decimals, "min": self.low, "max": self.high}
         defaults |= {key: number for key, number in given.items() if number is not None}
+        overrides = [dict(override) for override in self.overrides]
         if self.empty:
             defaults["noValue"] = self.empty
+            if self.kind not in _SINGLE:
+                # Said where there is nothing at all; not in each empty cell and between two ticks.
+                overrides.append(styled(".*", pattern=True, noValue=""))
         found: dict[str, Any] = {
             "datasource": DATASOURCE,
             "description": self.question,
             "fieldConfig": {
                 "defaults": defaults,
-                "overrides": [dict(override) for override in self.overrides],
+                "overrides": overrides,
             },
             "gridPos": {"h": self.height, "w": self.width, "x": x, "y": y},
             "id": panel_id,
@@ -178,6 +186,7 @@ _LIMIT_STYLE = styled(
     f"^{LIMIT}.*",
     pattern=True,
     color={"mode": "fixed", "fixedColor": colours.BAD},
+    custom__drawStyle="line",
     custom__lineStyle={"fill": "dash", "dash": [8, 8]},
     custom__lineWidth=1,
     custom__fillOpacity=0,
@@ -351,6 +360,8 @@ class Column:
         properties: dict[str, Any] = {}
         if self.unit:
             properties["unit"] = self.unit
+        elif not self.source.startswith("Value"):
+            properties["unit"] = "string"  # a label that is a number is still a name
         if self.decimals is not None:
             properties["decimals"] = self.decimals
         if self.width:
@@ -482,6 +493,8 @@ def states(
     """
     return Panel(
         kind="state-timeline",
+        # Not by thresholds, which old versions would put in the states' place.
+        colour="palette-classic",
         title=title,
         question=question,
         queries=queries,

@@ -58,7 +58,11 @@ def _band(
     return graph(
         title,
         question,
-        Query(expr=f"max(anomaly:band:upper{chosen})", legend="the most that is usual"),
+        # Not what stands in until three weeks are there: far off, it would rule the axis.
+        Query(
+            expr=f"max(anomaly:band:upper{chosen} and anomaly:baseline:median3w{chosen})",
+            legend="the most that is usual",
+        ),
         Query(expr=f"max(anomaly:band:lower{chosen})", legend="the least that is usual"),
         Query(expr=f"max(anomaly:baseline:median3w{chosen})", legend="usual"),
         Query(expr=f"max(anomaly:level:last5m{chosen})", legend="now"),

@@ -51,6 +51,7 @@ _SPARED = f"sum by (service, cache) (service_cache:cache_hits:rate2m{_HERE}) * (
 
 _SERVICE = links.to("service", "The service", service=links.label("service"))
 _DASHED = {"fill": "dash", "dash": [4, 4]}
+_FAINT = {"mode": "fixed", "fixedColor": colours.FAINT}
 
 
 def _each(level: str, chosen: str = _FIRST) -> str:
@@ -333,7 +334,7 @@ _GUARD = Section(
                 styled(
                     "acts from here$",
                     pattern=True,
-                    color={"mode": "fixed", "fixedColor": colours.FAINT},
+                    color=_FAINT,
                     custom__lineStyle=_DASHED,
                     custom__fillOpacity=0,
                 ),
@@ -453,7 +454,7 @@ _REDIS_SERVERS = Section(
             Query(expr=f"redis_memory_max_bytes{_REDIS} > 0", legend="{{instance}} limit"),
             unit=units.BYTES,
             filled=0,
-            overrides=(styled("limit$", pattern=True, custom__lineStyle=_DASHED),),
+            overrides=(styled("limit$", pattern=True, color=_FAINT, custom__lineStyle=_DASHED),),
             empty=_NO_REDIS,
         ),
         graph(
@@ -669,7 +670,13 @@ _MEMCACHED_SERVERS = Section(
             width=8,
             legend=(),
             overrides=(
-                styled("most$", pattern=True, custom__lineStyle=_DASHED, custom__fillOpacity=0),
+                styled(
+                    "most$",
+                    pattern=True,
+                    color=_FAINT,
+                    custom__lineStyle=_DASHED,
+                    custom__fillOpacity=0,
+                ),
             ),
             empty=_NO_MEMCACHED,
         ),

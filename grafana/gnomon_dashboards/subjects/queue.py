@@ -38,6 +38,7 @@ _NO_LIMITER = "No limiter is watched"
 
 _SERVICE = links.to("service", "The service", service=links.label("service"))
 _DASHED = {"fill": "dash", "dash": [4, 4]}
+_FAINT = {"mode": "fixed", "fixedColor": colours.FAINT}
 
 _DEPTH = f"service_queue:queue_depth:sum{_HERE}"
 #: Nothing waits: none where somebody tells a pace.
@@ -633,7 +634,9 @@ _CELERY_SECTION = Section(
             Query(expr="sum(celery_worker_tasks_active)", legend="under way"),
             Query(expr="max(gnomon_celery_active_concurrency)", legend="places"),
             unit=units.COUNT,
-            overrides=(styled("places", custom__lineStyle=_DASHED, custom__fillOpacity=0),),
+            overrides=(
+                styled("places", color=_FAINT, custom__lineStyle=_DASHED, custom__fillOpacity=0),
+            ),
             empty=_NO_CELERY,
         ),
         states(
@@ -764,7 +767,9 @@ _RABBIT_SECTION = Section(
             unit=units.BYTES,
             filled=0,
             width=12,
-            overrides=(styled("stops below$", pattern=True, custom__lineStyle=_DASHED),),
+            overrides=(
+                styled("stops below$", pattern=True, color=_FAINT, custom__lineStyle=_DASHED),
+            ),
             empty=_NO_RABBIT,
         ),
     ),
