@@ -131,6 +131,7 @@ _RED = Section(
                 expr=f"sum(service_route:http_requests:rate5m{_ROUTES} offset 1w)",
                 legend="last week",
             ),
+            legend=(),
             unit=units.REQUESTS_RATE,
             stacked=True,
             overrides=(
@@ -158,6 +159,7 @@ _RED = Section(
                 legend="last week",
             ),
             _limit("service_errors_high:ratio"),
+            legend=(),
             unit=units.RATIO,
             overrides=(
                 coloured("failing", colours.BAD),
@@ -176,6 +178,7 @@ _RED = Section(
                 legend="p95 last week",
             ),
             _limit("service_latency_high:seconds"),
+            height=10,
             unit=units.SECONDS,
             overrides=(*PERCENTILES, coloured("p95 last week", colours.FAINT)),
             empty=_NO_HTTP,
@@ -188,6 +191,7 @@ _RED = Section(
                 legend="{{le}}",
                 buckets=True,
             ),
+            height=10,
             unit=units.SECONDS,
             empty=_NO_HTTP,
         ),
