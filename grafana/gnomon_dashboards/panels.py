@@ -111,7 +111,12 @@ class Panel:
         overrides = [dict(override) for override in self.overrides]
         if self.empty:
             defaults["noValue"] = self.empty
-            if self.kind not in _SINGLE:
+            if self.kind in _SINGLE:
+                # In the colour of the lowest step it would look like a value, a bad one at times.
+                nothing = {"color": colours.FAINT, "index": 99, "text": self.empty}
+                said = {"type": "special", "options": {"match": "null", "result": nothing}}
+                defaults["mappings"] = [*defaults["mappings"], said]
+            else:
                 # Said where there is nothing at all; not in each empty cell and between two ticks.
                 overrides.append(styled(".*", pattern=True, noValue=""))
         found: dict[str, Any] = {
@@ -217,7 +222,7 @@ def graph(
     custom: dict[str, Any] = {
         "axisPlacement": "auto",
         "drawStyle": "bars" if bars else "line",
-        "fillOpacity": 60 if stacked else filled,
+        "fillOpacity": 80 if bars else 60 if stacked else filled,
         "gradientMode": "none" if stacked or bars else "opacity",
         "lineInterpolation": "linear",
         "lineWidth": 1,

@@ -217,6 +217,7 @@ _QUEUES = Section(
             ),
             unit=units.EVENTS_RATE,
             filled=0,
+            legend=(),
             overrides=(
                 coloured("in", colours.PLAIN),
                 coloured("out", colours.GOOD),
@@ -243,6 +244,7 @@ _QUEUES = Section(
             *percentiles(f"gnomon_queue_wait_seconds_bucket{_HERE}"),
             unit=units.SECONDS,
             filled=0,
+            legend=(),
             overrides=PERCENTILES,
             empty="Nothing was taken",
         ),
@@ -252,6 +254,7 @@ _QUEUES = Section(
             *percentiles(f"gnomon_queue_run_seconds_bucket{_HERE}"),
             unit=units.SECONDS,
             filled=0,
+            legend=(),
             overrides=PERCENTILES,
             empty="Nothing was worked on",
         ),
@@ -404,6 +407,7 @@ _JOB_SECTION = Section(
             ),
             unit=units.COUNT,
             bars=True,
+            stacked=True,
             overrides=(
                 coloured("success", colours.GOOD),
                 coloured("failure", colours.BAD),
@@ -504,6 +508,7 @@ _OWN = Section(
             ),
             unit=units.COUNT,
             bars=True,
+            stacked=True,
             width=8,
             legend=(),
             overrides=(
@@ -617,6 +622,7 @@ _CELERY_SECTION = Section(
             *percentiles(f"celery_task_queue_wait_time_bucket{_CELERY}"),
             unit=units.SECONDS,
             filled=0,
+            legend=(),
             overrides=PERCENTILES,
             empty="No task began",
         ),
@@ -855,6 +861,6 @@ DASHBOARD = Dashboard(
         _RABBIT_SECTION,
         _LIMITERS,
     ),
-    about='component=~"queue|job"',
+    about='component=~"queue|job", service=~"$service"',
     deploys='service=~"$service"',
 )
