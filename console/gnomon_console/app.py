@@ -61,7 +61,7 @@ def make(settings: Settings) -> FastAPI:
         app.include_router(Receiver(store).router)
     # Its own spans would be told to itself, and make more of them.
     guard.add(app, settings)
-    gnomon.instrument(app, service="console", exclude=("/metrics", "/healthz", "/v1/traces"))
+    gnomon.instrument(app, service="gnomon-console", exclude=("/metrics", "/healthz", "/v1/traces"))
     frame.serve()
     IndexPage(boards).serve()
     trace = f"{settings.jaeger}/trace/{{}}" if settings.jaeger else "/traces/{}"

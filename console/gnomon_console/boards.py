@@ -7,6 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+#: What somebody opens first; the others follow by the alphabet.
+_FIRST = ("gnomon-overview", "gnomon-service", "gnomon-slo", "gnomon-host")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -167,4 +170,10 @@ class Boards:
             if self._known.get(path, (0,))[0] != changed:
                 self._known[path] = (changed, read(path))
         self._known = {path: self._known[path] for path in paths}
-        return {board.uid: board for _, board in self._known.values()}
+        found = {board.uid: board for _, board in self._known.values()}
+        return dict(sorted(found.items(), key=lambda item: _place(item[0])))
+
+
+def _place(uid: str) -> tuple[int, str]:
+    """Return where a dashboard stands: in the order in which somebody looks, then by its name."""
+    return (_FIRST.index(uid) if uid in _FIRST else len(_FIRST), uid)

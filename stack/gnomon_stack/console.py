@@ -54,4 +54,4 @@ def targets(
     home: Home, wanted: Mapping[Part, int], say: Callable[[str], None]
 ) -> AbstractContextManager[None]:
     """Let Prometheus find the console for as long as the block runs."""
-    return scraped.targets(home, {"console": CONSOLE}, wanted, say, note=_NOTE)
+    return scraped.targets(home, {"gnomon-console": CONSOLE}, wanted, say, note=_NOTE)

@@ -48,7 +48,7 @@ def test_traces_go_to_it_unless_somebody_says_otherwise(checkout, name):
 def test_prometheus_finds_it_only_while_it_runs(checkout):
     """Under the service's name."""
     wanted = ports(checkout.env)
-    path = checkout.home.targets / "console.yml"
+    path = checkout.home.targets / "gnomon-console.yml"
     with console.targets(checkout.home, wanted, print):
         assert f"127.0.0.1:{wanted[CONSOLE]}" in path.read_text()
     assert not path.exists()
@@ -66,7 +66,7 @@ def test_it_shows_the_dashboards_of_its_stack(checkout):
             lambda: json.loads(servers.fetch(page, timeout=20))["panels"]["2"].get("values"), 60
         )
         assert shown[0]["text"].endswith("%")
-        query = checkout.url("prometheus", "/api/v1/query?query=up{service='console'}==1")
+        query = checkout.url("prometheus", "/api/v1/query?query=up{service='gnomon-console'}==1")
         servers.until(lambda: json.loads(servers.fetch(query))["data"]["result"], 60)
     finally:
         stack.kill()

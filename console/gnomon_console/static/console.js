@@ -27,8 +27,8 @@
         delete series.values;
       }
       const named = Object.keys(given.legend);
-      const rows = Math.min(named.length, Math.max(1, Math.floor((element.$el.clientHeight - 110) / 22)));
-      const tall = rows * 17 + (named.length > rows ? 20 : 4);
+      const rows = Math.min(named.length, Math.max(1, Math.floor((element.$el.clientHeight - 110) / 23)));
+      const tall = rows * 19 + (named.length > rows ? 20 : 4);
       option.grid = {left: 8, right: 16, top: 12, bottom: tall + 4, containLabel: true};
       option.xAxis.axisLabel = {formatter: v => moment(v, span), color: words(), hideOverlap: true};
       option.xAxis.axisLine = {lineStyle: {color: grey}};
@@ -37,7 +37,7 @@
       option.yAxis.splitNumber = 5;
       option.legend = {
         type: 'scroll', orient: 'vertical', left: 4, bottom: 0, height: tall, itemWidth: 14, itemHeight: 4,
-        itemGap: 4, pageIconSize: 9, icon: 'roundRect', data: named,
+        itemGap: 6, pageIconSize: 9, icon: 'roundRect', data: named,
         formatter: name => given.legend[name] || name,
         textStyle: {color: words(), fontSize: 11, width: element.$el.clientWidth - 60, overflow: 'truncate'},
         pageTextStyle: {color: words()},
