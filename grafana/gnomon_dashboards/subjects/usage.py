@@ -226,7 +226,7 @@ _FAILED = f"sum {_BY} (increase(gnomon_usage_errors_total{_HERE}[$__range]))"
 
 
 #: Pixels: there are many columns.
-_NARROW = 94
+_NARROW = 88
 
 
 def _column(ref: str, title: str, unit: str, decimals: int | None = None) -> Column:
@@ -342,6 +342,7 @@ def _spread(title: str, question: str, family: str, unit: str, empty: str = _NO_
         ),
         unit=unit,
         width=8,
+        height=10,  # for sixteen bounds beside it
         empty=empty,
     )
 
