@@ -151,7 +151,7 @@ _SHARE_COLOURS = (
 
 def _summary(vital: _Vital) -> Panel:
     return number(
-        f"{vital.short}, 75 % below",
+        f"{vital.short}, p75",
         f"{vital.question} What three of four views of the time on show stay below.",
         now(f"histogram_quantile(0.75, sum by (le) (rate({vital.buckets()}[$__range]))) >= 0"),
         unit=vital.unit,
@@ -236,13 +236,16 @@ _ROUTES = Section(
                     link=(links.to("service", "The service", service=links.column("Service")),),
                 ),
                 Column(source="http_route", title="Page", link=(_ROUTE,)),
-                Column(source="Value #views", title="Views", unit=units.WHOLE, decimals=0),
+                Column(
+                    source="Value #views", title="Views", unit=units.WHOLE, decimals=0, width=90
+                ),
                 *(
                     Column(
                         source=f"Value #{vital.short}",
                         title=vital.short,
                         unit=vital.unit,
                         steps=vital.steps,
+                        width=90,
                     )
                     for vital in _VITALS
                 ),
