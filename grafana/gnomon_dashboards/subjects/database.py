@@ -59,7 +59,7 @@ _SUMMARY = Section(
             empty=_NO_DATABASE,
         ),
         number(
-            "95 % take less than",
+            "95 % below",
             "How long do statements take, but for the slowest one in twenty?",
             now(f"histogram_quantile(0.95, sum by (le) (rate({_BUCKETS}[5m]))) >= 0"),
             unit=units.SECONDS,
@@ -93,7 +93,7 @@ _SUMMARY = Section(
             empty="No pool is watched",
         ),
         number(
-            "Gave up, 5 min",
+            "Gave up",
             "How many callers waited for a connection in vain within five minutes?",
             now(
                 f"sum(instance_pool:db_connection_timeouts:increase5m{_POOL})"
@@ -214,6 +214,7 @@ _QUERIES = Section(
                 Column(
                     source="service",
                     title="Service",
+                    width=110,
                     link=(links.to("service", "The service", service=links.column("Service")),),
                 ),
                 Column(source="db_query_summary", title="Statement"),
@@ -226,9 +227,9 @@ _QUERIES = Section(
                     high=1,
                     steps=PLAIN,
                 ),
-                Column(source="Value #count", title="Sent", unit=units.OPERATIONS_RATE),
-                Column(source="Value #mean", title="Takes", unit=units.SECONDS),
-                Column(source="Value #most", title="95 % below", unit=units.SECONDS),
+                Column(source="Value #count", title="Sent", unit=units.OPERATIONS_RATE, width=110),
+                Column(source="Value #mean", title="Takes", unit=units.SECONDS, width=100),
+                Column(source="Value #most", title="95 % below", unit=units.SECONDS, width=100),
                 Column(source="Value #slow", title="Slow", unit=units.OPERATIONS_RATE),
                 Column(source="Value #errors", title="Fail", unit=units.OPERATIONS_RATE),
             ),
