@@ -135,7 +135,7 @@ SITUATIONS = [
             Shows(of="database / Pool used / A", value=0.75),
             Shows(of="database / Pools: how full / A", value=0.75),
             Shows(of="database / Callers wait / A", value=3),
-            Shows(of="database / Gave up, 5 min / A", value=0),
+            Shows(of="database / Gave up / A", value=0),
             Shows(of="database / Pools / Each pool / used", value=15),
             Shows(of="database / Pools / Each pool / most", value=20),
         ),
