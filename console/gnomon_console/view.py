@@ -1,6 +1,7 @@
 """A dashboard as one viewer sees it: its variables' values, and its panels' answers."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from gnomon_console.panels import (
 )
 from gnomon_console.panels.drawn import Answers, Dot, Drawn, Given, Mark
 from gnomon_console.prometheus import AskError, Prometheus, Series
-from gnomon_console.ranges import Range, between, seconds
+from gnomon_console.ranges import Range, between, moment, seconds
 from gnomon_console.tables import SUPPORTED
 
 #: How each kind of panel is drawn. "text" and "row" need no data.
@@ -35,6 +36,9 @@ KINDS: Mapping[str, Callable[[Given], Drawn]] = {
     "state-timeline": states.draw,
     "nodeGraph": nodegraph.draw,
 }
+
+#: Whoever asks for a value of now within so many seconds is told the same.
+_SHARED_S = 5
 
 #: Traces shown on one graph, at most.
 _DOTS = 60
@@ -181,7 +185,9 @@ async def answered(
         own = between(asked.since, asked.until, least=least, now=None) if least > at.step else at
         expr = macros(own, chosen).fill(target.expr)
         if target.instant:
-            return target, await prometheus.now(expr, at.end)
+            # The end itself: the last point of a month's graph can be hours before it.
+            end = moment(asked.until, time.time())
+            return target, await prometheus.now(expr, end // _SHARED_S * _SHARED_S)
         return target, await prometheus.range(expr, own)
 
     answers: Answers = await asyncio.gather(*(ask(target) for target in panel.targets))
@@ -223,9 +229,9 @@ async def _marks(
         for series in answers:
             text = looks.name(series, given.get("titleFormat", ""), given["name"])
             start = previous = series.points[0][0]
-            for moment, _ in [*series.points[1:], (float("inf"), 0.0)]:
-                if moment - previous > 2 * at.step:
+            for when, _ in [*series.points[1:], (float("inf"), 0.0)]:
+                if when - previous > 2 * at.step:
                     found.append(Mark(start, previous, text, colour(given["iconColor"])))
-                    start = moment
-                previous = moment
+                    start = when
+                previous = when
     return sorted(found, key=lambda mark: mark.start)[-_MARKS:]
