@@ -325,7 +325,7 @@ SITUATIONS = [
             Shows(of="vitals / Largest Contentful Paint (LCP) / A", value=0.8),
             Shows(of="vitals / Largest Contentful Paint (LCP) / B", value=0.15),
             Shows(of="vitals / Largest Contentful Paint (LCP) / C", value=0.05),
-            Shows(of="vitals / LCP, 75 % below / A", value=2.0),
+            Shows(of="vitals / LCP, p75 / A", value=2.0),
         ),
     ),
     Situation(
