@@ -121,7 +121,9 @@ def provider(settings: Settings, environ: Mapping[str, str] = os.environ) -> Pro
     key = (settings.service, settings.service_version, settings.sample_ratio)
     if key not in _providers:
         ratio, sampler = _sampling(settings.sample_ratio, environ)
-        attributes = {"service.name": settings.service}
+        # Jaeger's answers leave service.name out of a span's attributes, and so Grafana would not
+        # know whose numbers a span leads to.
+        attributes = {"service.name": settings.service, "gnomon.service": settings.service}
         if settings.service_version:
             attributes["service.version"] = settings.service_version
         ids = TraceIds()

@@ -1,7 +1,10 @@
 """Files for Grafana's data sources, Jaeger and Loki: whole, and what they name is there."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,6 +12,14 @@ import pytest
 import yaml
 
 from servers import ROOT
+
+#: Prints what the library's resource says under a name.
+_RESOURCE = """
+import gnomon
+from opentelemetry import trace
+with gnomon.expose(service="shop"):
+    print(trace.get_tracer_provider().resource.attributes["{}"])
+"""
 
 PROVISIONED = sorted((ROOT / "grafana/provisioning").rglob("*.yml"))
 JAEGER = sorted((ROOT / "jaeger").glob("*.yml"))
@@ -86,6 +97,15 @@ def test_a_span_leads_to_its_numbers():
     way = sources()["jaeger"]["jsonData"]["tracesToMetrics"]
     assert way["datasourceUid"] == "prometheus"
     assert {tag["value"] for tag in way["tags"]} == {"service", "http_route"}
+    [whose] = [tag["key"] for tag in way["tags"] if tag["value"] == "service"]
+    # Jaeger's answers have service.name elsewhere than among a span's attributes.
+    assert whose != "service.name"
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}  # nothing listens there
+    asked = [sys.executable, "-c", _RESOURCE.format(whose)]
+    ran = subprocess.run(
+        asked, env={**os.environ, **endpoint}, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == ["shop"]
     for query in way["queries"]:
         assert query["query"].count("{$$__tags}") == 1
         assert not re.search(r"(?<!\$)\$(?!\$)", query["query"].replace("$$", ""))

@@ -34,7 +34,7 @@ _TARGETS: dict[str, list[tuple[list[str], dict[str, str]]]] = {
     "targets/probe/desk.yml": [(["http://demo:8000/", "http://demo:8000/-/ready"], {})],
     "targets/probe/exchange.yml": [(["http://exchange:8001/-/ready"], {})],
     "targets/probe/grafana.yml": [(["http://grafana:3000/api/health"], {})],
-    "targets/probe/jaeger.yml": [(["http://jaeger:16686/api/services"], {})],
+    "targets/probe/jaeger.yml": [(["http://jaeger:16686/api/v3/services"], {})],
     "targets/probe/postgres.yml": [(["postgres:5432"], {"module": "tcp"})],
     "targets/probe/rabbitmq.yml": [(["rabbitmq:5672"], {"module": "tcp"})],
     "targets/probe/redis.yml": [(["redis:6379"], {"module": "tcp"})],
