@@ -37,10 +37,8 @@ class Answers:
         """Return all numbers that a query gives, without NaN; raise OSError where it is refused."""
         expr = query.asked(chosen)
         now = time.time()
-        if query.instant:
-            result = self._get("query", query=expr, time=f"{now:.0f}")["result"]
-            samples = [one["value"] for one in result]
-        else:
+        samples = []
+        if not query.instant:
             step = query.step_s
             words = {
                 "start": f"{(now - query.span_s) // step * step:.0f}",
@@ -49,6 +47,10 @@ class Answers:
             }
             result = self._get("query_range", query=expr, **words)["result"]
             samples = [sample for one in result for sample in one["values"]]
+        if not samples:
+            # Of this moment; on a graph, what its next point will be.
+            result = self._get("query", query=expr, time=f"{now:.0f}")["result"]
+            samples = [one["value"] for one in result]
         values = (float(value) for _, value in samples)
         return [value for value in values if not math.isnan(value)]
 

@@ -115,7 +115,8 @@ def reach(graphs: Sequence[tuple[str, int]] = ()) -> dict[str, set[Past]]:
     found: dict[str, set[Past]] = {}
     for expr, span_s in [*((rule.expr, 0) for rule in rulebook.EVERY), *graphs]:
         past = looks_back(expr, span_s)
-        for name in rulebook.metrics(expr) if max(past)[0] > _SHORT_S + _MORE_S else ():
+        is_long = max(looks_back(expr))[0] > _MORE_S or max(past)[0] > _MORE_S + _SHORT_S
+        for name in rulebook.metrics(expr) if is_long else ():
             found.setdefault(name, set()).update(past)
     drawn = {name for expr, span_s in graphs if span_s for name in rulebook.metrics(expr)}
     return {
