@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gnomon_console import colours, units
 from gnomon_console.looks import Look, address, look, name
-from gnomon_console.panels.drawn import Drawn, Given, empty, linked, look_name
+from gnomon_console.panels.drawn import Drawn, Given, Mark, empty, linked, look_name
 from gnomon_console.prometheus import Series
 from gnomon_console.ranges import Range
 
@@ -145,11 +146,11 @@ def _marks(given: Given) -> dict[str, Any]:
                 [
                     {
                         "xAxis": mark.start * 1000,
-                        "itemStyle": {"color": mark.colour, "opacity": 0.1},
+                        "itemStyle": {"color": mark.colour, "opacity": 0.08},
                     },
                     {"xAxis": max(mark.end, mark.start + given.at.step / 2) * 1000},
                 ]
-                for mark in given.marks
+                for mark in _spans(given.marks)
             ],
         },
         "markLine": {
@@ -165,6 +166,18 @@ def _marks(given: Given) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _spans(marks: Sequence[Mark]) -> list[Mark]:
+    """Return when anything of a colour went on: bands over each other would hide the graph."""
+    found: list[Mark] = []
+    for mark in sorted(marks, key=lambda each: (each.colour, each.start)):
+        before = found[-1] if found else None
+        if before and before.colour == mark.colour and mark.start <= before.end:
+            found[-1] = replace(before, end=max(before.end, mark.end))
+        else:
+            found.append(mark)
+    return found
 
 
 def _dots(given: Given, scale: units.Scale) -> dict[str, Any]:
