@@ -74,7 +74,10 @@ def _node(row: Row, unit: Any) -> dict[str, Any]:
         "name": "\n".join(part for part in said if part),
         "symbolSize": 46,
         "itemStyle": {
-            "color": colours.colour("red" if failed > 0.05 else "orange" if failed > 0 else "green")
+            "color": colours.colour(
+                str(row.get("color") or "")
+                or ("red" if failed > 0.05 else "orange" if failed > 0 else "green")
+            )
         },
     }
 
