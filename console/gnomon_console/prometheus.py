@@ -17,8 +17,8 @@ _AT_ONCE = 12
 #: Seconds that an answer may take.
 _PATIENCE_S = 20.0
 
-#: Answers that are kept, at most: those of a few dashboards.
-_KEPT = 600
+#: Answers that are kept, at most, and the seconds between two looks for old ones.
+_KEPT, _FORGET_S = 400, 5.0
 
 
 class AskError(Exception):
@@ -45,6 +45,7 @@ class Prometheus:
         self._address = address
         self._session: aiohttp.ClientSession | None = None
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._forgot = 0.0
         self._asked: dict[tuple[Any, ...], tuple[float, asyncio.Task[Any]]] = {}
 
     async def close(self) -> None:
@@ -113,10 +114,11 @@ class Prometheus:
             raise
 
     def _forget(self, now: float) -> None:
-        if len(self._asked) < _KEPT:
-            return
-        for key in [key for key, (until, _) in self._asked.items() if until < now]:
-            del self._asked[key]
+        """Let go of old answers: those of a few dashboards take tens of megabytes."""
+        if now - self._forgot > _FORGET_S:
+            self._forgot = now
+            for key in [key for key, (until, _) in self._asked.items() if until < now]:
+                del self._asked[key]
         while len(self._asked) >= _KEPT:
             del self._asked[next(iter(self._asked))]
 
