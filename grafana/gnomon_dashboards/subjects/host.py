@@ -106,6 +106,7 @@ _PROCESSORS = Section(
             ),
             unit=units.RATIO,
             stacked=True,
+            high=1,
             overrides=(coloured("iowait", colours.BAD), coloured("steal", colours.FAINT)),
         ),
         graph(
