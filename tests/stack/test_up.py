@@ -152,6 +152,7 @@ def test_supervisorctl_shows_the_parts(stack):
     )
     assert [line.split()[0] for line in done.stdout.splitlines()] == [
         "alertmanager",
+        "console",
         "demo",
         "exchange",
         "exporter",
