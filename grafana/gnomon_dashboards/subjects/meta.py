@@ -23,8 +23,9 @@ from gnomon_dashboards.variables import Choice
 
 _HERE = '{job=~"$job"}'
 _PROMETHEUS = '{job="prometheus"}'
-#: Prometheus labels a group by its file and its name: people know the name.
-_GROUP = '"rule_group", "$1", "rule_group", ".*;(.*)"'
+#: Prometheus labels a group by its file and its name: people know the name. A label of its own, for
+#: two servers, or one whose files were moved, have the same group in different files.
+_GROUP = '"group", "$1", "rule_group", ".*;(.*)"'
 
 _BROKEN = styled(".*", pattern=True, color={"mode": "fixed", "fixedColor": colours.BAD})
 
@@ -184,9 +185,9 @@ _TARGETS = Section(
             "Rules: how much of their interval they take",
             "Do the groups of rules finish before they are due again?",
             Query(
-                expr=f"label_replace({highest('prometheus:rule_group_duration:ratio', 6)},"
-                f" {_GROUP})",
-                legend="{{rule_group}}",
+                expr="max by (group) (label_replace("
+                f"{highest('prometheus:rule_group_duration:ratio', 6)}, {_GROUP}))",
+                legend="{{group}}",
             ),
             limit(f"max({recording('rule_group_slow:ratio')})"),
             unit=units.RATIO,
@@ -296,7 +297,7 @@ _RULES = Section(
             "How long does each group take, how often is it due, and how many rules are in it?",
             *(
                 rows(
-                    f"label_replace(sum by (rule_group) ({series}), {_GROUP})",
+                    f"max by (group) (label_replace({series}, {_GROUP}))",
                     ref=ref,
                 )
                 for ref, series in (
@@ -308,7 +309,7 @@ _RULES = Section(
                 )
             ),
             columns=(
-                Column(source="rule_group", title="Group"),
+                Column(source="group", title="Group"),
                 Column(source="Value #rules", title="Rules", width=80),
                 Column(source="Value #samples", title="Series made", width=110),
                 Column(source="Value #interval", title="Due every", unit=units.SECONDS, width=100),
