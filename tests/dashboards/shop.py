@@ -135,7 +135,12 @@ def _database(folder: str) -> tuple[Engine, Engine]:
             [(f"c{n}", n) for n in range(5000)],
         )
     engine = create_engine(
-        f"sqlite:///{path}", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.1
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.1,
+        pool_recycle=10,  # connections are opened again and again, and not only before a scrape
     )
     gnomon.watch_engine(engine, name="shop", slow_seconds=0.000001, explain=True)
     lost = create_engine("sqlite:////nowhere/at/all.db", poolclass=QueuePool)
