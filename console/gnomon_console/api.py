@@ -13,9 +13,9 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 
 from gnomon_console import looks, view
 from gnomon_console.boards import Board, Boards
+from gnomon_console.panels.drawn import rows
 from gnomon_console.prometheus import AskError, Prometheus
 from gnomon_console.ranges import between
-from gnomon_console.tables import frames, shaped
 
 #: Answers that are kept for the next viewer, and the seconds for which they are.
 _KEPT, _KEEP_S = 64, 5.0
@@ -99,13 +99,9 @@ class Data:
     async def _answer(
         self, board: Board, ids: Sequence[int], question: view.Asked
     ) -> tuple[bytes, bytes]:
-        chosen = await view.variables(board, question, self._prometheus)
-        drawn = await view.panels(board, ids, question, chosen, self._prometheus)
-        at = between(question.since, question.until)
-        body = orjson.dumps(
-            {"panels": drawn, "from": at.start * 1000, "to": at.end * 1000},
-            option=orjson.OPT_NON_STR_KEYS,
-        )
+        seen = await view.sight(board, question, self._prometheus)
+        drawn = await view.panels(board, ids, seen, self._prometheus)
+        body = orjson.dumps({"panels": drawn}, option=orjson.OPT_NON_STR_KEYS)
         return body, gzip.compress(body, 1)
 
     async def table(self, request: Request, uid: str, panel: int) -> Response:
@@ -115,8 +111,8 @@ class Data:
             raise HTTPException(404, f"dashboard {uid} has no panel {panel}")
         try:
             question = asked(board, params_of(request))
-            chosen = await view.variables(board, question, self._prometheus)
-            given = await view.answered(board.panels[panel], question, chosen, self._prometheus)
+            seen = await view.sight(board, question, self._prometheus)
+            given = await view.answered(board.panels[panel], seen, self._prometheus)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
         except AskError as error:
@@ -124,16 +120,10 @@ class Data:
         text = io.StringIO()
         writer = csv.writer(text)
         if given.panel.kind == "table":
-            rows = [
-                row
-                for frame in shaped(
-                    frames(given.answers), given.panel.spec.get("transformations", ())
-                )
-                for row in frame
-            ]
-            names = list(dict.fromkeys(key for row in rows for key in row))
+            found = [row for frame in rows(given) for row in frame]
+            names = list(dict.fromkeys(key for row in found for key in row))
             writer.writerow(names)
-            writer.writerows([[_safe(row.get(name, "")) for name in names] for row in rows])
+            writer.writerows([[_safe(row.get(name, "")) for name in names] for row in found])
         else:
             writer.writerow(["time", "series", "value"])
             writer.writerows(

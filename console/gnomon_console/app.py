@@ -59,8 +59,8 @@ def make(settings: Settings) -> FastAPI:
     app.include_router(Data(boards, prometheus).router)
     if store:
         app.include_router(Receiver(store).router)
-    # Its own spans would be told to itself, and make more of them.
     guard.add(app, settings)
+    # A span of each request that brings spans would bring another.
     gnomon.instrument(app, service="gnomon-console", exclude=("/metrics", "/healthz", "/v1/traces"))
     frame.serve()
     IndexPage(boards).serve()

@@ -77,13 +77,62 @@ class Asked:
         return f"from={self.since}&to={self.until}"
 
 
-async def variables(board: Board, asked: Asked, prometheus: Prometheus) -> list[Variable]:
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one viewer sees at one moment, in Unix seconds: all of a page's panels show the same.
+
+    at: the time on show. variables: the dashboard's, each with what is chosen.
+    """
+
+    asked: Asked
+    moment: float
+    at: Range
+    variables: Sequence[Variable]
+
+    @property
+    def end(self) -> float:
+        """When values of now are asked for: the last point of a month is hours before its end."""
+        return moment(self.asked.until, self.moment) // _SHARED_S * _SHARED_S
+
+    def window(self, panel: Panel, least: float = 0) -> Range:
+        """Return the time that a panel shows. least: seconds between two points at least."""
+        if panel.span:
+            return between(f"now-{panel.span}", "now", least=least, now=self.at.end)
+        return between(self.asked.since, self.asked.until, least=least, now=self.moment)
+
+    def filled(self, text: str, at: Range) -> str:
+        """Return a query with everything in its place. at: the time that it is asked over."""
+        return _macros(at, self.variables).fill(text)
+
+    def titled(self, text: str) -> str:
+        """Return a title with what was chosen in it, as people read it."""
+        chosen = {
+            each.name: ["All" if ALL in each.chosen else " + ".join(each.chosen)]
+            for each in self.variables
+        }
+        return Macros(self.at, chosen, {}).fill(text)
+
+
+async def sight(board: Board, asked: Asked, prometheus: Prometheus) -> Sight:
+    """Return what a viewer sees of a dashboard now. Raise AskError, or ValueError for no time."""
+    now = time.time()
+    at = between(asked.since, asked.until, now=now)
+    return Sight(asked, now, at, await _variables(board, asked, at, prometheus))
+
+
+def blind(board: Board) -> Sight:
+    """Return what is seen where nothing could be asked: the dashboard's own time, no variable."""
+    now = time.time()
+    return Sight(Asked(board.since, "now", {}), now, between(board.since, "now", now=now), ())
+
+
+async def _variables(
+    board: Board, asked: Asked, at: Range, prometheus: Prometheus
+) -> list[Variable]:
     """Return a dashboard's variables in their order, each with what is there to choose.
 
-    A value that nobody has is no choice: the first one, or all, is taken instead. Raise AskError,
-    or ValueError for a time that is none.
+    A value that nobody has is no choice: the first one, or all, is taken instead.
     """
-    at = between(asked.since, asked.until)
     found: list[Variable] = []
     for given in board.variables:
         if given["type"] == "datasource":
@@ -106,7 +155,7 @@ async def _values(
     given: Mapping[str, Any], at: Range, before: Sequence[Variable], prometheus: Prometheus
 ) -> list[str]:
     text = (
-        macros(at, before)
+        _macros(at, before)
         .fill(given["query"]["query"])
         .removeprefix("label_values(")
         .removesuffix(")")
@@ -116,15 +165,7 @@ async def _values(
     return sorted(values, key=lambda value: (value.lower(), value))
 
 
-def titled(text: str, asked: Asked, chosen: Sequence[Variable]) -> str:
-    """Return a title with what was chosen in it, as people read it."""
-    values = {
-        each.name: ["All"] if ALL in each.chosen else [" + ".join(each.chosen)] for each in chosen
-    }
-    return Macros(between(asked.since, asked.until), values, {}).fill(text)
-
-
-def macros(at: Range, chosen: Sequence[Variable]) -> Macros:
+def _macros(at: Range, chosen: Sequence[Variable]) -> Macros:
     """Return what fills a query."""
     return Macros(
         at,
@@ -134,60 +175,39 @@ def macros(at: Range, chosen: Sequence[Variable]) -> Macros:
 
 
 async def panels(
-    board: Board,
-    ids: Sequence[int],
-    asked: Asked,
-    chosen: Sequence[Variable],
-    prometheus: Prometheus,
+    board: Board, ids: Sequence[int], seen: Sight, prometheus: Prometheus
 ) -> dict[int, Drawn]:
-    """Return what is drawn of each panel. Raise ValueError for a time that is none."""
+    """Return what is drawn of each panel."""
     wanted = [board.panels[each] for each in ids if each in board.panels]
-    marks = await _marks(board, between(asked.since, asked.until), chosen, prometheus)
-    drawn = await asyncio.gather(
-        *(_panel(panel, asked, chosen, prometheus, marks) for panel in wanted)
-    )
+    marks = await _marks(board, seen, prometheus)
+    drawn = await asyncio.gather(*(_panel(panel, seen, prometheus, marks) for panel in wanted))
     return {panel.id: each for panel, each in zip(wanted, drawn, strict=True)}
 
 
-async def _panel(
-    panel: Panel,
-    asked: Asked,
-    chosen: Sequence[Variable],
-    prometheus: Prometheus,
-    marks: Sequence[Mark],
-) -> Drawn:
+async def _panel(panel: Panel, seen: Sight, prometheus: Prometheus, marks: Sequence[Mark]) -> Drawn:
     if panel.kind not in KINDS:
         return {"unsupported": f"The console does not know panels of the kind {panel.kind}."}
     strange = {step["id"] for step in panel.spec.get("transformations", ())} - SUPPORTED
     if strange:
         return {"unsupported": f"The console does not know {', '.join(sorted(strange))}."}
     try:
-        given = await answered(panel, asked, chosen, prometheus, marks)
+        given = await answered(panel, seen, prometheus, marks)
     except AskError as error:
         return {"error": str(error)}
     return KINDS[panel.kind](given)
 
 
 async def answered(
-    panel: Panel,
-    asked: Asked,
-    chosen: Sequence[Variable],
-    prometheus: Prometheus,
-    marks: Sequence[Mark] = (),
+    panel: Panel, seen: Sight, prometheus: Prometheus, marks: Sequence[Mark] = ()
 ) -> Given:
     """Return a panel with the answers to its queries. Raise AskError."""
-    at = between(asked.since, asked.until)
-    if panel.span:
-        at = between(f"now-{panel.span}", "now", now=at.end)
+    at = seen.window(panel)
 
     async def ask(target: Target) -> tuple[Target, Sequence[Series]]:
-        least = seconds(target.least) if target.least else 0.0
-        own = between(asked.since, asked.until, least=least, now=None) if least > at.step else at
-        expr = macros(own, chosen).fill(target.expr)
+        own = seen.window(panel, seconds(target.least)) if target.least else at
+        expr = seen.filled(target.expr, own)
         if target.instant:
-            # The end itself: the last point of a month's graph can be hours before it.
-            end = moment(asked.until, time.time())
-            return target, await prometheus.now(expr, end // _SHARED_S * _SHARED_S)
+            return target, await prometheus.now(expr, seen.end)
         return target, await prometheus.range(expr, own)
 
     answers: Answers = await asyncio.gather(*(ask(target) for target in panel.targets))
@@ -195,10 +215,10 @@ async def answered(
         dot
         for target in panel.targets
         if target.exemplars
-        for dot in await _dots(macros(at, chosen).fill(target.expr), at, prometheus)
+        for dot in await _dots(seen.filled(target.expr, at), at, prometheus)
     ]
-    steps = [target for target in panel.targets if not target.instant]
-    return Given(panel, answers, at, marks if steps else (), dots[:_DOTS], asked.link)
+    over_time = any(not target.instant for target in panel.targets)
+    return Given(panel, answers, at, marks if over_time else (), dots[:_DOTS], seen.asked.link)
 
 
 async def _dots(expr: str, at: Range, prometheus: Prometheus) -> list[Dot]:
@@ -214,23 +234,21 @@ async def _dots(expr: str, at: Range, prometheus: Prometheus) -> list[Dot]:
     return slow + sorted(rest, key=lambda dot: dot.at, reverse=True)[: _DOTS - len(slow)]
 
 
-async def _marks(
-    board: Board, at: Range, chosen: Sequence[Variable], prometheus: Prometheus
-) -> list[Mark]:
+async def _marks(board: Board, seen: Sight, prometheus: Prometheus) -> list[Mark]:
     """Return what happened: alerts that fired, versions that came. None of it is worth an error."""
     found: list[Mark] = []
     for given in board.annotations:
         if not given.get("enable") or "expr" not in given:
             continue
         try:
-            answers = await prometheus.range(macros(at, chosen).fill(given["expr"]), at)
+            answers = await prometheus.range(seen.filled(given["expr"], seen.at), seen.at)
         except AskError:
             continue
         for series in answers:
             text = looks.name(series, given.get("titleFormat", ""), given["name"])
             start = previous = series.points[0][0]
             for when, _ in [*series.points[1:], (float("inf"), 0.0)]:
-                if when - previous > 2 * at.step:
+                if when - previous > 2 * seen.at.step:
                     found.append(Mark(start, previous, text, colour(given["iconColor"])))
                     start = when
                 previous = when

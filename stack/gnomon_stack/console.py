@@ -4,12 +4,10 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
 
-from gnomon_stack import scraped
+from gnomon_stack import optional, scraped
 from gnomon_stack.home import Home
 from gnomon_stack.parts import CONSOLE, Part, url
-from gnomon_stack.trouble import Trouble
 
 _VARIABLE = "GNOMON_CONSOLE"
 _NEEDED = ("gnomon_console", "aiohttp", "fastapi", "nicegui", "orjson")
@@ -23,14 +21,7 @@ def left_out(environ: Mapping[str, str]) -> str | None:
 
     Raise Trouble for a value of GNOMON_CONSOLE that is neither on nor off.
     """
-    word = environ.get(_VARIABLE, "").strip().lower() or "on"
-    if word not in {"on", "off"}:
-        raise Trouble(f"{_VARIABLE}={environ[_VARIABLE]}: expected on or off", code=2)
-    if word == "off":
-        return f"{_VARIABLE}=off"
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        return f"{', '.join(missing)} is not installed: it comes with the extra 'console'"
-    return None
+    return optional.left_out(environ, _VARIABLE, _NEEDED, "console")
 
 
 def answers(

@@ -4,12 +4,10 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
 
-from gnomon_stack import ports, scraped
+from gnomon_stack import optional, ports, scraped
 from gnomon_stack.home import Home
 from gnomon_stack.parts import DEMO, EXCHANGE, Part
-from gnomon_stack.trouble import Trouble
 
 PARTS = (EXCHANGE, DEMO)
 
@@ -26,13 +24,8 @@ def left_out(environ: Mapping[str, str], wanted: Mapping[Part, int]) -> str | No
 
     Raise Trouble for a value of GNOMON_DEMO that is neither on nor off.
     """
-    word = environ.get(_VARIABLE, "").strip().lower() or "on"
-    if word not in {"on", "off"}:
-        raise Trouble(f"{_VARIABLE}={environ[_VARIABLE]}: expected on or off", code=2)
-    if word == "off":
-        return f"{_VARIABLE}=off"
-    if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        return f"{', '.join(missing)} is not installed: it comes with the extra 'demo'"
+    if why := optional.left_out(environ, _VARIABLE, _NEEDED, "demo"):
+        return why
     for part in PARTS:
         if not ports.is_free(wanted[part]):
             who = ports.holder(wanted[part])

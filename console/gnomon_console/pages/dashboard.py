@@ -53,42 +53,33 @@ class DashboardPage:
             return
         try:
             asked = api.asked(board, api.params_of(request))
-            chosen = await view.variables(board, asked, self._prometheus)
-            trouble = ""
+            seen, trouble = await view.sight(board, asked, self._prometheus), ""
         except (ValueError, AskError) as error:
-            asked, chosen, trouble = view.Asked(board.since, "now", {}), [], str(error)
+            seen, trouble = view.blind(board), str(error)
         with page(board.title):
-            self._bar(board, boards, asked, chosen)
+            self._bar(board, boards, seen)
             note = ui.label(trouble).classes("text-sm text-red-600 px-1").props('id="note"')
             note.style("" if trouble else "display:none")
             made: list[dict[str, Any]] = []
             for section in board.sections:
-                _section(section, made, lambda text: view.titled(text, asked, chosen))
+                _section(section, made, seen.titled)
             every = round(seconds(board.refresh)) if board.refresh else 0
             start = {"uid": uid, "every": every, "trace": self._trace, "panels": made}
             ui.add_body_html(
                 f"<script>addEventListener('load', () => gnomon.open({_inline(start)}))</script>"
             )
 
-    def _bar(
-        self,
-        board: Board,
-        boards: Mapping[str, Board],
-        asked: view.Asked,
-        chosen: list[view.Variable],
-    ) -> None:
-        def keep() -> str:
-            return asked.link
-
+    def _bar(self, board: Board, boards: Mapping[str, Board], seen: view.Sight) -> None:
+        asked = seen.asked
         with ui.row().classes("w-full items-end gap-2"):
             titles = {uid: each.title for uid, each in boards.items()}
             ui.select(
                 titles,
                 value=board.uid,
                 label="Dashboard",
-                on_change=lambda event: ui.navigate.to(f"/d/{event.value}?{keep()}"),
+                on_change=lambda event: ui.navigate.to(f"/d/{event.value}?{asked.link}"),
             ).props("dense options-dense outlined").classes("min-w-40")
-            for variable in chosen:
+            for variable in seen.variables:
                 _choice(variable)
             ui.space()
             times = dict(_TIMES)

@@ -46,9 +46,8 @@ def page(title: str) -> Iterator[None]:
         async def turn() -> None:
             is_dark = await ui.run_javascript("document.body.classList.contains('body--dark')")
             dark.set_value(not is_dark)
-            await ui.run_javascript(
-                f"setTimeout(() => gnomon.dark({str(not is_dark).lower()}), 50)"
-            )
+            # Charts take their words' colour from the page, which has its own by then.
+            await ui.run_javascript("setTimeout(() => gnomon.turned(), 50)")
 
         button.on_click(turn)
     with ui.column().classes("w-full gap-2 p-2"):

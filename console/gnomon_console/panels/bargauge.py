@@ -2,8 +2,8 @@
 
 import math
 
-from gnomon_console.looks import address, look
-from gnomon_console.panels.drawn import Drawn, Given, empty, linked, reduced
+from gnomon_console.looks import look
+from gnomon_console.panels.drawn import Drawn, Given, empty, link, reduced
 
 
 def draw(given: Given) -> Drawn:
@@ -22,8 +22,8 @@ def draw(given: Given) -> Drawn:
                 "label": {"formatter": own.text(value)},
             }
         )
-        if own.get("links"):
-            links[shown] = address(linked(given, own.get("links")[0]["url"]), series.labels, {})
+        if leads := link(given, own, series.labels):
+            links[shown] = leads
     return {
         "chart": {
             "xAxis": {

@@ -1,13 +1,14 @@
 """What every kind of panel is given, and what it gives back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gnomon_console.boards import Panel, Target
-from gnomon_console.looks import look, name
+from gnomon_console.looks import Look, address, look, name
 from gnomon_console.prometheus import Series
 from gnomon_console.ranges import Range
+from gnomon_console.tables import Row, frames, shaped
 
 #: One query of a panel and its series.
 Answers = Sequence[tuple[Target, Sequence[Series]]]
@@ -63,21 +64,31 @@ def empty(panel: Panel) -> str:
     return str(panel.defaults.get("noValue") or "No data")
 
 
+def called(panel: Panel, series: Series, target: Target) -> str:
+    """Return what a series is called, after the panel's overrides."""
+    shown = name(series, target.legend, target.expr)
+    return str(look(panel, shown).get("displayName") or shown)
+
+
+def link(
+    given: Given, own: Look, labels: Mapping[str, str], fields: Mapping[str, str] | None = None
+) -> str:
+    """Return where a click on a value leads, "" for nowhere. labels, fields: as of `address`."""
+    if not own.get("links"):
+        return ""
+    return address(linked(given, own.get("links")[0]["url"]), labels, fields or {})
+
+
+def rows(given: Given) -> list[list[Row]]:
+    """Return the rows of each query, shaped as the panel says."""
+    return shaped(frames(given.answers), given.panel.spec.get("transformations", ()))
+
+
 def reduced(given: Given) -> list[tuple[str, float, Series, Target]]:
     """Return the newest value of each series, with its name."""
     return [
-        (
-            look_name(given.panel, name(series, target.legend, target.expr)),
-            series.last,
-            series,
-            target,
-        )
+        (called(given.panel, series, target), series.last, series, target)
         for target, found in given.answers
         for series in found
         if series.points
     ]
-
-
-def look_name(panel: Panel, series: str) -> str:
-    """Return what a series is called after its overrides."""
-    return str(look(panel, series).get("displayName") or series)

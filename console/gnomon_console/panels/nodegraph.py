@@ -4,20 +4,16 @@ from typing import Any
 
 from gnomon_console import colours
 from gnomon_console.looks import look
-from gnomon_console.panels.drawn import Drawn, Given, empty
-from gnomon_console.tables import Row, frames, shaped
+from gnomon_console.panels.drawn import Drawn, Given, empty, rows
+from gnomon_console.tables import Row
 
 
 def draw(given: Given) -> Drawn:
     """Return the graph. Rows with a ``source`` are edges, the others nodes, as in Grafana."""
     panel = given.panel
-    rows = [
-        row
-        for frame in shaped(frames(given.answers), panel.spec.get("transformations", ()))
-        for row in frame
-    ]
-    edges = [row for row in rows if row.get("source") and row.get("target")]
-    nodes = [row for row in rows if row.get("id") and not row.get("source")]
+    found = [row for frame in rows(given) for row in frame]
+    edges = [row for row in found if row.get("source") and row.get("target")]
+    nodes = [row for row in found if row.get("id") and not row.get("source")]
     if not nodes:
         return {"empty": empty(panel)}
     unit = look(panel, "mainstat")

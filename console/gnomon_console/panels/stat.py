@@ -1,7 +1,7 @@
 """A value of now, large, with its past behind it."""
 
-from gnomon_console.looks import address, look
-from gnomon_console.panels.drawn import Drawn, Given, empty, linked, reduced
+from gnomon_console.looks import look
+from gnomon_console.panels.drawn import Drawn, Given, empty, link, reduced
 
 
 def draw(given: Given) -> Drawn:
@@ -16,8 +16,8 @@ def draw(given: Given) -> Drawn:
         one = {"text": own.text(value), "colour": own.colour(value)}
         if named:
             one["name"] = shown
-        if own.get("links"):
-            one["link"] = address(linked(given, own.get("links")[0]["url"]), series.labels, {})
+        if leads := link(given, own, series.labels):
+            one["link"] = leads
         found.append(one)
     filled = given.panel.options.get("colorMode") == "background"
     return {"values": found, "filled": filled}

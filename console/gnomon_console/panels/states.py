@@ -2,8 +2,8 @@
 
 import math
 
-from gnomon_console.looks import look, name
-from gnomon_console.panels.drawn import Drawn, Given, empty, look_name
+from gnomon_console.looks import look
+from gnomon_console.panels.drawn import Drawn, Given, called, empty
 from gnomon_console.panels.timeseries import on_grid
 
 _COLUMNS = 200
@@ -19,7 +19,7 @@ def draw(given: Given) -> Drawn:
         for series in found:
             row = on_grid(series, given.at)
             width = max(1, math.ceil(len(row) / _COLUMNS))
-            shown = look_name(panel, name(series, target.legend, target.expr))
+            shown = called(panel, series, target)
             own = look(panel, shown, target.ref)
             names.append(shown)
             for x in range(0, len(row), width):

@@ -1,21 +1,20 @@
 """Rows and columns."""
 
+import math
 from typing import Any
 
-from gnomon_console.looks import Look, address, look
-from gnomon_console.panels.drawn import Drawn, Given, empty, linked
-from gnomon_console.tables import frames, shaped
+from gnomon_console.looks import Look, look
+from gnomon_console.panels.drawn import Drawn, Given, empty, link, rows
 
 
 def draw(given: Given) -> Drawn:
     """Return columns, and rows with a text, a colour and a link for each cell that has one."""
     panel = given.panel
-    found = shaped(frames(given.answers), panel.spec.get("transformations", ()))
-    rows = [row for inside in found for row in inside]
-    if not rows:
+    found = [row for inside in rows(given) for row in inside]
+    if not found:
         return {"empty": empty(panel)}
     names: list[str] = []
-    for row in rows:
+    for row in found:
         names += [key for key in row if key not in names]
     order = _order(panel.spec.get("transformations", ()))
     names.sort(key=lambda name: order.get(name, 999))
@@ -23,7 +22,7 @@ def draw(given: Given) -> Drawn:
     seen = {column: own for column, own in looks.items() if not own.get("custom.hidden")}
     return {
         "columns": [_column(column, own, panel.options) for column, own in seen.items()],
-        "rows": [_row(given, row, seen) for row in rows],
+        "rows": [_row(given, row, seen) for row in found],
     }
 
 
@@ -50,21 +49,18 @@ def _column(column: str, own: Look, options: Any) -> dict[str, Any]:
 
 
 def _row(given: Given, row: dict[str, Any], seen: dict[str, Look]) -> dict[str, Any]:
-    texts = {
-        key: own.text(row[key]) if isinstance(row.get(key), int | float) else str(row.get(key, ""))
-        for key, own in seen.items()
-    }
     found: dict[str, Any] = {}
     # What a link names may stand in a column that is not shown.
     raw = {key: str(value) for key, value in row.items()}
     for place, (key, own) in enumerate(seen.items()):
-        value = row.get(key)
-        cell: dict[str, Any] = {"t": texts[key]}
+        value = row.get(key, "")
+        cell: dict[str, Any] = {"t": str(value)}
         if isinstance(value, int | float):
-            cell["v"] = value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124
+            cell["t"] = own.text(value)
+            cell["v"] = value if math.isfinite(value) else None
             if own.get("custom.displayMode") not in (None, "auto"):
                 cell["c"] = own.colour(value)
-        if own.get("links") and value not in (None, ""):
-            cell["l"] = address(linked(given, own.get("links")[0]["url"]), raw, raw)
+        if value != "" and (leads := link(given, own, raw, raw)):
+            cell["l"] = leads
         found[f"c{place}"] = cell
     return found

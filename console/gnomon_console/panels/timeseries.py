@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from gnomon_console import colours, units
-from gnomon_console.looks import Look, address, look, name
-from gnomon_console.panels.drawn import Drawn, Given, Mark, empty, linked, look_name
+from gnomon_console.looks import Look, look
+from gnomon_console.panels.drawn import Drawn, Given, Mark, called, empty, link
 from gnomon_console.prometheus import Series
 from gnomon_console.ranges import Range
 
@@ -39,7 +39,7 @@ def draw(given: Given) -> Drawn:
     lines: list[tuple[str, Look, list[float | None], Series]] = []
     for target, found in given.answers:
         for series in found:
-            shown = look_name(panel, name(series, target.legend, target.expr))
+            shown = called(panel, series, target)
             own = look(panel, shown, target.ref)
             values = on_grid(series, given.at)
             if own.get("custom.transform") == "negative-Y":
@@ -54,9 +54,8 @@ def draw(given: Given) -> Drawn:
         colour = own.fixed or colours.SERIES[place % len(colours.SERIES)]
         charted.append(_line(shown, own, colour, values, scale))
         words[shown] = _words(shown, own, values, panel.options)
-        if own.get("links"):
-            url = linked(given, own.get("links")[0]["url"])
-            links[shown] = address(url, series.labels, {})
+        if leads := link(given, own, series.labels):
+            links[shown] = leads
     option: dict[str, Any] = {
         "xAxis": {"type": "time", "min": given.at.start * 1000, "max": given.at.end * 1000},
         "yAxis": _axis(panel.defaults, scale),

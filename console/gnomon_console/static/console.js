@@ -234,6 +234,6 @@
     refresh, go,
     csv(id) { location.assign(`/api/boards/${board.uid}/panels/${id}.csv${location.search}`); },
     every(seconds) { board.every = seconds; refresh(); },
-    dark(on) { localStorage.setItem('gnomon-dark', on); for (const p of board?.panels || []) p.shape = p.shape && ''; if (board) refresh(); },
+    turned() { if (board) refresh(); },
   };
 })();
