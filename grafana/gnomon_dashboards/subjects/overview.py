@@ -150,7 +150,7 @@ _SUMMARY = Section(
             steps=_BUDGET,
             filled=True,
             links=(links.to("slo", "All objectives"),),
-            empty="No objective is set",
+            empty="No objective is known yet",
         ),
         number(
             "Alerting",
@@ -583,7 +583,7 @@ _MACHINES = Section(
                     objective=links.label("sloth_id"),
                 ),
             ),
-            empty="No objective is set",
+            empty="No objective is known yet",
         ),
     ),
 )

@@ -95,7 +95,7 @@ _SUMMARY = Section(
             decimals=0,
             steps=((None, colours.BAD), (0.0001, colours.WATCH), (0.25, colours.GOOD)),
             links=(links.to("slo", "Its objectives", service="${service}"),),
-            empty="No objective is set for it",
+            empty="No objective is known for it yet",
         ),
         number(
             "Alerts",
