@@ -21,7 +21,7 @@ SCRAPE_S = 10
 _POINTS = 1500
 
 #: How many values of one variable are tried, and how many choices of all of them together.
-_OFFERED, _TRIED = 8, 60
+_OFFERED, _TRIED = 30, 120
 
 _VARIABLE = re.compile(r"\$\{([a-zA-Z_]\w*)(?::\w+)?\}|\[\[(\w+)\]\]|\$([a-zA-Z_]\w*)")
 _LABEL_VALUES = re.compile(r"label_values\((?:(.*),\s*)?(\w+)\)$", re.DOTALL)
