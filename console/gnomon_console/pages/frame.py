@@ -29,7 +29,7 @@ def page(title: str) -> Iterator[None]:
     stamp = max(int(path.stat().st_mtime) for path in _STATIC.iterdir())
     ui.add_head_html(f'<link rel="stylesheet" href="/static/console.css?{stamp}">')
     ui.add_head_html(f'<script src="/static/console.js?{stamp}"></script>')
-    dark = ui.dark_mode(value=None)
+    ui.dark_mode(value=_dark())
     ui.colors(primary="#2f6fd0")
     with ui.header(elevated=False).classes("items-center gap-2 px-3 py-1 bg-slate-800 min-h-0"):
         ui.link("Gnomon", "/").classes("text-white font-bold no-underline text-base")
@@ -38,17 +38,20 @@ def page(title: str) -> Iterator[None]:
                 f'flat dense no-caps color=white size=sm href="{address}"'
             ).classes("gt-xs")
         ui.space()
-        with ui.button(icon="contrast").props(
-            'flat dense round color=white size=sm aria-label="Light or dark"'
-        ) as button:
+        with (
+            ui.button(icon="contrast")
+            .props('flat dense round color=white size=sm aria-label="Light or dark"')
+            .on("click", js_handler="() => gnomon.turn()")
+        ):
             ui.tooltip("Light or dark")
-
-        async def turn() -> None:
-            is_dark = await ui.run_javascript("document.body.classList.contains('body--dark')")
-            dark.set_value(not is_dark)
-            # Charts take their words' colour from the page, which has its own by then.
-            await ui.run_javascript("setTimeout(() => gnomon.turned(), 50)")
-
-        button.on_click(turn)
     with ui.column().classes("w-full gap-2 p-2"):
         yield
+
+
+def _dark() -> bool | None:
+    """Return what this browser has chosen, None where that is the system's to say.
+
+    A cookie of its own, so that no page is light first and dark a moment later.
+    """
+    chosen = ui.context.client.request.cookies.get("gnomon-dark", "")
+    return {"yes": True, "no": False}.get(chosen)

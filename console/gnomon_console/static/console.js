@@ -234,6 +234,13 @@
     refresh, go,
     csv(id) { location.assign(`/api/boards/${board.uid}/panels/${id}.csv${location.search}`); },
     every(seconds) { board.every = seconds; refresh(); },
-    turned() { if (board) refresh(); },
+    // Light or dark, on this and every page that this browser opens from now on.
+    turn() {
+      const dark = !document.body.classList.contains('body--dark');
+      document.cookie = `gnomon-dark=${dark ? 'yes' : 'no'}; path=/; max-age=31536000; samesite=strict`;
+      setDark(dark);
+      // Charts take their words' colour from the page, which has its own by then.
+      setTimeout(() => board && refresh(), 50);
+    },
   };
 })();
