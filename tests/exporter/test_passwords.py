@@ -182,6 +182,7 @@ def test_takes_the_hashes_of_every_tool(prefix):
         hashed("x").replace("$04$", "$32$"),
         hashed("x")[:28] + "/" + hashed("x")[29:],
     ],
+    ids=["empty", "plain", "sha", "md5", "short", "long", "cheap", "dear", "last of the salt"],
 )
 def test_knows_what_is_no_bcrypt_hash(text):
     """Other schemes, cut or longer hashes, costs out of range, a salt that bcrypt refuses."""
