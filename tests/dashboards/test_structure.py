@@ -52,14 +52,6 @@ FIXED_WINDOWS = {
 
 #: Series that exist besides metrics.
 OTHERS = {"ALERTS", "ALERTS_FOR_STATE", "up"}
-#: Of the exporter, but not in docs/metrics.md, which is made with default settings: the live test
-#: holds that these are there.
-SPECIAL = {
-    "gnomon_exporter_config_last_reload_successful",
-    "nvidia_smi_compute_app_used_memory_bytes",
-    "nvidia_smi_mig_graphics_activity_ratio",
-    "nvidia_smi_mig_sm_activity_ratio",
-}
 #: What Prometheus adds to each scrape.
 SCRAPED = {
     "scrape_duration_seconds",
@@ -240,9 +232,7 @@ def test_counters_are_read_over_a_window_that_fits_the_step():
 
 @functools.cache
 def _known():
-    return frozenset(
-        exposed.exporter() | exposed.library() | RECORDINGS.keys() | OTHERS | SPECIAL | SCRAPED
-    )
+    return frozenset(exposed.exporter() | exposed.library() | RECORDINGS.keys() | OTHERS | SCRAPED)
 
 
 def _is_known(name):

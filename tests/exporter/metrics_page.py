@@ -4,6 +4,7 @@ The families are those that the collectors yield on the recorded hosts, so the p
 not what was once written down.
 """
 
+import os
 import re
 import sys
 import time
@@ -14,10 +15,11 @@ import recorded_servers
 from gnomon_exporter.collector import Collector, NoData
 from gnomon_exporter.collectors import COLLECTORS
 from gnomon_exporter.collectors.gpu import GpuCollector
+from gnomon_exporter.exporter import Exporter
 from gnomon_exporter.families import Metric
 from gnomon_exporter.guard import Guard
 from gnomon_exporter.nvml import Driver
-from gnomon_exporter.options import summary
+from gnomon_exporter.options import parse, summary
 from gnomon_exporter.paths import Paths
 from gnomon_exporter.scrape import runs
 from gnomon_exporter.settings import Setting, settings_of
@@ -76,7 +78,8 @@ def _sections() -> Iterator[str]:
             yield "\n".join(["| setting | default | what |", "|---|---|---|", *rows, ""])
         yield _table(_families(name)) or _NONE
     yield "## The exporter itself\n"
-    yield _table([*_own(), *build_families()])
+    own = Exporter(parse([], COLLECTORS), COLLECTORS)
+    yield _table([*_own(), *build_families(), *own._reloads()])
 
 
 def _default(setting: Setting) -> str:
@@ -102,9 +105,7 @@ def _families(name: str) -> Iterable[Metric]:
 def _collectors(name: str) -> Iterator[Collector]:
     if name == "gpu":
         for script in ("two-gpus.yml", "mig.yml"):
-            nvml = ScriptedNvml(script)
-            driver = Driver(lambda nvml=nvml: nvml, lambda: True)
-            yield GpuCollector(Paths(), dcgm=True, processes=True, _driver=driver)
+            yield from _gpus(script)
         return
     if name in ("celery", "memcached", "processes", "redis", "rq"):
         yield from recorded_servers.collectors(name)
@@ -114,6 +115,25 @@ def _collectors(name: str) -> Iterator[Collector]:
             yield COLLECTORS[name].factory(Paths(str(host)))
         except ValueError:
             return  # it has to be told where its server is
+
+
+def _gpus(script: str) -> Iterator[Collector]:
+    """Yield a collector of scripted GPUs twice, for what only a second run can tell.
+
+    This process is at work on all of them: processes count that have a name.
+    """
+    nvml = ScriptedNvml(script)
+    for gpu in nvml.gpus:
+        for process in gpu.get("nvmlDeviceGetComputeRunningProcesses", ()):
+            process["pid"] = os.getpid()
+    driver = Driver(lambda: nvml, lambda: True)
+    collector = GpuCollector(Paths(), dcgm=True, processes=True, _driver=driver)
+    # Their numbers are ours, whatever namespace this is.
+    collector._processes.comparable = lambda: True  # type: ignore[union-attr,method-assign]
+    times = iter(range(0, 3600, 10))
+    collector._mig._clock = lambda: float(next(times))
+    yield collector
+    yield collector
 
 
 class _One:
