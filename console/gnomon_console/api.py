@@ -54,7 +54,7 @@ class Data:
         self.router.get("/api/boards/{uid}/panels/{panel}.csv")(self.table)
 
     def _board(self, uid: str) -> Board:
-        board = self._boards.all().get(uid)
+        board = self._boards.get(uid)
         if board is None:
             raise HTTPException(404, f"there is no dashboard {uid}")
         return board

@@ -13,13 +13,17 @@ from gnomon_console.alerts.alertmanager import Alertmanager
 from gnomon_console.alerts.history import History
 from gnomon_console.api import Data
 from gnomon_console.boards import Boards
+from gnomon_console.map.board import board as map_board
 from gnomon_console.pages import frame
 from gnomon_console.pages.alerts import AlertsPage
 from gnomon_console.pages.dashboard import DashboardPage
 from gnomon_console.pages.index import IndexPage
+from gnomon_console.pages.map import MapPage
+from gnomon_console.pages.slos import SlosPage
 from gnomon_console.pages.traces import TracesPage
 from gnomon_console.prometheus import Prometheus
 from gnomon_console.settings import Settings
+from gnomon_console.slos.board import board as slos_board
 from gnomon_console.traces.receiver import Receiver
 from gnomon_console.traces.store import Store
 
@@ -32,7 +36,8 @@ async def _well() -> dict[str, str]:
 def make(settings: Settings) -> FastAPI:
     """Return the application."""
     prometheus = Prometheus(settings.prometheus)
-    boards = Boards(settings.dashboards)
+    the_map, slos = map_board(), slos_board()
+    boards = Boards(settings.dashboards, own=(the_map, slos))
 
     alertmanager = Alertmanager(settings.alertmanager)
     history = History(settings.data / "alerts.db", alertmanager)
@@ -66,7 +71,10 @@ def make(settings: Settings) -> FastAPI:
     IndexPage(boards).serve()
     trace = f"{settings.jaeger}/trace/{{}}" if settings.jaeger else "/traces/{}"
     AlertsPage(history, alertmanager, settings.root).serve()
-    DashboardPage(boards, prometheus, trace).serve()
+    dashboards = DashboardPage(boards, prometheus, trace)
+    dashboards.serve()
+    MapPage(dashboards, the_map).serve()
+    SlosPage(dashboards, slos, settings.root).serve()
     if store:
         TracesPage(store).serve()
     ui.run_with(

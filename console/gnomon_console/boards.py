@@ -1,7 +1,7 @@
 """The dashboards' files as the console reads them: Grafana's classic JSON."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -96,20 +96,24 @@ class Board:
         return {panel.id: panel for section in self.sections for panel in section.panels}
 
 
+def parsed(given: Mapping[str, Any]) -> Board:
+    """Return the dashboard that Grafana's JSON describes. Raise KeyError and the like for none."""
+    return Board(
+        uid=given["uid"],
+        title=given["title"],
+        purpose=given.get("description", ""),
+        since=given.get("time", {}).get("from", "now-1h"),
+        refresh=given.get("refresh") or "",
+        sections=tuple(_sections(given["panels"])),
+        variables=tuple(given.get("templating", {}).get("list", ())),
+        annotations=tuple(given.get("annotations", {}).get("list", ())),
+    )
+
+
 def read(path: Path) -> Board:
     """Return the dashboard of one file. Raise ValueError, with its name, for what is none."""
     try:
-        given = json.loads(path.read_text())
-        return Board(
-            uid=given["uid"],
-            title=given["title"],
-            purpose=given.get("description", ""),
-            since=given.get("time", {}).get("from", "now-1h"),
-            refresh=given.get("refresh") or "",
-            sections=tuple(_sections(given["panels"])),
-            variables=tuple(given.get("templating", {}).get("list", ())),
-            annotations=tuple(given.get("annotations", {}).get("list", ())),
-        )
+        return parsed(json.loads(path.read_text()))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path}: not a dashboard that can be shown: {error!r}") from error
 
@@ -156,11 +160,19 @@ def _target(given: dict[str, Any]) -> Target:
 
 
 class Boards:
-    """All dashboards of a folder, read again when a file changes."""
+    """All dashboards of a folder, read again when a file changes.
 
-    def __init__(self, folder: Path) -> None:
+    own: the console's, which have pages of their own and are not listed.
+    """
+
+    def __init__(self, folder: Path, own: Iterable[Board] = ()) -> None:
         self._folder = folder
+        self._own = {board.uid: board for board in own}
         self._known: dict[Path, tuple[int, Board]] = {}
+
+    def get(self, uid: str) -> Board | None:
+        """Return a dashboard of the folder or of the console's, None for one that is not there."""
+        return self._own.get(uid) or self.all().get(uid)
 
     def all(self) -> dict[str, Board]:
         """Return them by uid. Raise ValueError for a file that is no dashboard."""

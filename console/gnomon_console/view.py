@@ -15,6 +15,7 @@ from gnomon_console.panels import (
     gauge,
     heatmap,
     nodegraph,
+    servicemap,
     stat,
     states,
     table,
@@ -25,7 +26,7 @@ from gnomon_console.prometheus import AskError, Prometheus, Series
 from gnomon_console.ranges import Range, between, moment, seconds
 from gnomon_console.tables import SUPPORTED
 
-#: How each kind of panel is drawn. "text" and "row" need no data.
+#: How each kind of panel is drawn. "text" and "row" need no data; "map" is the console's own.
 KINDS: Mapping[str, Callable[[Given], Drawn]] = {
     "timeseries": timeseries.draw,
     "stat": stat.draw,
@@ -35,6 +36,7 @@ KINDS: Mapping[str, Callable[[Given], Drawn]] = {
     "heatmap": heatmap.draw,
     "state-timeline": states.draw,
     "nodeGraph": nodegraph.draw,
+    "map": servicemap.draw,
 }
 
 #: Whoever asks for a value of now within so many seconds is told the same.

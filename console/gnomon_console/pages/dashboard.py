@@ -23,6 +23,7 @@ _TIMES = {
     "now-24h": "Last 24 hours",
     "now-2d": "Last 2 days",
     "now-7d": "Last 7 days",
+    "now-30d": "Last 30 days",
     "now-35d": "Last 35 days",
 }
 _REFRESHES = {0: "Off", 5: "5 s", 10: "10 s", 30: "30 s", 60: "1 min", 300: "5 min"}
@@ -51,20 +52,26 @@ class DashboardPage:
             with page("Not found"):
                 ui.label(f"There is no dashboard {uid}.").classes("text-lg")
             return
+        await self.show(board, request, boards)
+
+    async def show(
+        self, board: Board, request: Request, others: Mapping[str, Board] | None = None
+    ) -> None:
+        """Build the page of a dashboard. others: those that can be chosen in its place."""
         try:
             asked = api.asked(board, api.params_of(request))
             seen, trouble = await view.sight(board, asked, self._prometheus), ""
         except (ValueError, AskError) as error:
             seen, trouble = view.blind(board), str(error)
         with page(board.title):
-            self._bar(board, boards, seen)
+            self._bar(board, others or {}, seen)
             note = ui.label(trouble).classes("text-sm text-red-600 px-1").props('id="note"')
             note.style("" if trouble else "display:none")
             made: list[dict[str, Any]] = []
             for section in board.sections:
                 _section(section, made, seen.titled)
             every = round(seconds(board.refresh)) if board.refresh else 0
-            start = {"uid": uid, "every": every, "trace": self._trace, "panels": made}
+            start = {"uid": board.uid, "every": every, "trace": self._trace, "panels": made}
             ui.add_body_html(
                 f"<script>addEventListener('load', () => gnomon.open({_inline(start)}))</script>"
             )
@@ -72,13 +79,13 @@ class DashboardPage:
     def _bar(self, board: Board, boards: Mapping[str, Board], seen: view.Sight) -> None:
         asked = seen.asked
         with ui.row().classes("w-full items-end gap-2"):
-            titles = {uid: each.title for uid, each in boards.items()}
-            ui.select(
-                titles,
-                value=board.uid,
-                label="Dashboard",
-                on_change=lambda event: ui.navigate.to(f"/d/{event.value}?{asked.link}"),
-            ).props("dense options-dense outlined").classes("min-w-40")
+            if boards:
+                ui.select(
+                    {uid: each.title for uid, each in boards.items()},
+                    value=board.uid,
+                    label="Dashboard",
+                    on_change=lambda event: ui.navigate.to(f"/d/{event.value}?{asked.link}"),
+                ).props("dense options-dense outlined").classes("min-w-40")
             for variable in seen.variables:
                 _choice(variable)
             ui.space()

@@ -11,7 +11,9 @@ _STATIC = Path(__file__).parents[1] / "static"
 #: The pages beside the dashboards: title, icon, address.
 PLACES = (
     ("Dashboards", "dashboard", "/"),
+    ("Map", "hub", "/map"),
     ("Alerts", "notifications", "/alerts"),
+    ("SLOs", "verified", "/slos"),
     ("Traces", "account_tree", "/traces"),
 )
 
@@ -34,9 +36,11 @@ def page(title: str) -> Iterator[None]:
     with ui.header(elevated=False).classes("items-center gap-2 px-3 py-1 bg-slate-800 min-h-0"):
         ui.link("Gnomon", "/").classes("text-white font-bold no-underline text-base")
         for place, icon, address in PLACES:
-            ui.button(place, icon=icon).props(
-                f'flat dense no-caps color=white size=sm href="{address}"'
-            ).classes("gt-xs")
+            # On a phone there is room for the icons alone.
+            with ui.button(icon=icon).props(
+                f'flat dense no-caps color=white size=sm href="{address}" aria-label="{place}"'
+            ):
+                ui.label(place).classes("gt-xs pl-1")
         ui.space()
         with (
             ui.button(icon="contrast")

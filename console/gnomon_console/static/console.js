@@ -28,7 +28,7 @@
       }
       const named = Object.keys(given.legend);
       const rows = Math.min(named.length, Math.max(1, Math.floor((element.$el.clientHeight - 110) / 23)));
-      const tall = rows * 19 + (named.length > rows ? 20 : 4);
+      const tall = named.length > rows ? rows * 19 + 20 : rows * 13 + 4;
       option.grid = {left: 8, right: 16, top: 12, bottom: tall + 4, containLabel: true};
       option.xAxis.axisLabel = {formatter: v => moment(v, span), color: words(), hideOverlap: true};
       option.xAxis.axisLine = {lineStyle: {color: grey}};
@@ -65,7 +65,8 @@
       option.grid = {left: 8, right: 76, top: 4, bottom: 4, containLabel: true};
       option.yAxis.axisLabel = {color: words(), width: element.$el.clientWidth * .42, overflow: 'truncate'};
     } else if (given.graph) {
-      option.tooltip = {confine: true};
+      option.tooltip = {confine: true, appendTo: 'body'};
+      if (given.high) roomy(panel, given, element);
       for (const series of option.series) { series.label.color = words(); series.edgeLabel.color = words(); }
     }
     const drawn = element.chart;
@@ -79,10 +80,23 @@
     }
   }
 
+  // A map takes the room that its nodes need; where a screen has less, it is pushed sideways.
+  function roomy(panel, given, element) {
+    element.$el.closest('.panel').style.setProperty('--h', given.high);
+    element.$el.style.minWidth = `${given.wide}px`;
+    element.$el.parentElement.style.overflowX = 'auto';
+    element.chart.resize();
+    const [series] = given.chart.series;
+    const wide = element.chart.getWidth() - series.left - series.right;
+    const high = element.chart.getHeight() - series.top - series.bottom;
+    for (const node of series.data) { node.x *= wide; node.y *= high; }
+  }
+
   function wire(panel, drawn) {
     drawn.group = 'board';
     drawn.on('click', event => {
-      if (event.data && event.data.trace) location.href = board.trace.replace('{}', event.data.trace);
+      if (event.data && event.data.link) location.href = event.data.link;
+      else if (event.data && event.data.trace) location.href = board.trace.replace('{}', event.data.trace);
       else if (panel.given.links && panel.given.links[event.seriesName || event.name]) {
         location.href = panel.given.links[event.seriesName || event.name];
       } else if (panel.given.bars && panel.given.links[event.name]) location.href = panel.given.links[event.name];
@@ -165,6 +179,7 @@
     said.textContent = text;
     said.classList.toggle('bad', Boolean(given.error || given.unsupported));
     const body = document.getElementById(`body-${panel.id}`);
+    body.dataset.drawn = String((+body.dataset.drawn || 0) + 1);
     for (const part of body.querySelectorAll('.fill')) part.style.visibility = text ? 'hidden' : '';
     if (text) return;
     if (given.values) values(panel, given, body.querySelector('.fill'));

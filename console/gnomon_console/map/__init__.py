@@ -1,0 +1,1 @@
+"""The map: who calls what, from the recordings of every call."""

@@ -1,0 +1,1 @@
+"""Objectives: how each promise to users is kept."""
