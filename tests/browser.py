@@ -78,15 +78,21 @@ class Tab:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
 
-@contextmanager
-def chromium(directory: Path) -> Iterator[Tab]:
-    """Run Chromium without a window, 800 by 600; skip (in CI: fail) without it."""
+def installed() -> str:
+    """Return where Chromium is; skip (in CI: fail) without it."""
     program = next((path for name in _NAMES if (path := shutil.which(name))), None)
     if program is None:
         why = "Chromium is not installed"
         if os.environ.get("CI"):
             pytest.fail(why)
         pytest.skip(why)
+    return program
+
+
+@contextmanager
+def chromium(directory: Path) -> Iterator[Tab]:
+    """Run Chromium without a window, 800 by 600; skip (in CI: fail) without it."""
+    program = installed()
     profile = directory / "chromium"
     words = [
         *(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
