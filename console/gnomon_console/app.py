@@ -19,10 +19,12 @@ from gnomon_console.pages.alerts import AlertsPage
 from gnomon_console.pages.dashboard import DashboardPage
 from gnomon_console.pages.index import IndexPage
 from gnomon_console.pages.map import MapPage
+from gnomon_console.pages.setup import SetupPage
 from gnomon_console.pages.slos import SlosPage
 from gnomon_console.pages.traces import TracesPage
 from gnomon_console.prometheus import Prometheus
 from gnomon_console.settings import Settings
+from gnomon_console.setup.look import Setup
 from gnomon_console.slos.board import board as slos_board
 from gnomon_console.traces.receiver import Receiver
 from gnomon_console.traces.store import Store
@@ -68,7 +70,9 @@ def make(settings: Settings) -> FastAPI:
     # A span of each request that brings spans would bring another.
     gnomon.instrument(app, service="gnomon-console", exclude=("/metrics", "/healthz", "/v1/traces"))
     frame.serve()
-    IndexPage(boards).serve()
+    setup = Setup(settings, prometheus)
+    IndexPage(boards, setup).serve()
+    SetupPage(setup).serve()
     trace = f"{settings.jaeger}/trace/{{}}" if settings.jaeger else "/traces/{}"
     AlertsPage(history, alertmanager, settings.root).serve()
     dashboards = DashboardPage(boards, prometheus, trace)

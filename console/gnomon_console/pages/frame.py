@@ -15,6 +15,7 @@ PLACES = (
     ("Alerts", "notifications", "/alerts"),
     ("SLOs", "verified", "/slos"),
     ("Traces", "account_tree", "/traces"),
+    ("This machine", "dns", "/setup"),
 )
 
 
