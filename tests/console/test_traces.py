@@ -191,6 +191,43 @@ def test_hostile_bytes_never_break_the_receiver(client, store):
     servers.until(lambda: store.trace(f"{1:032x}"), _WITHIN_S)
 
 
+def test_odd_values_in_json_never_break_the_receiver(client, store):
+    """Hundreds of requests in which something is what it cannot be."""
+    chance = random.Random(11)
+    odd = [None, True, -1, 2**70, 1e308, "", "zz", "0" * 33, "\x00\ud800", [], {}, [[]], {"a": 1}]
+    odd += [[None], {"key": 5, "value": []}, {"stringValue": 7}, float("nan"), "9" * 400]
+
+    def broken(given):
+        if not isinstance(given, list | dict) or not given or chance.random() < 0.2:
+            return chance.choice(odd)
+        made = dict(given) if isinstance(given, dict) else list(given)
+        place = chance.choice(list(made) if isinstance(made, dict) else range(len(made)))
+        made[place] = broken(made[place])
+        return made
+
+    span_ = {
+        "traceId": "ab" * 16,
+        "spanId": "cd" * 8,
+        "name": "load",
+        "kind": 3,
+        "startTimeUnixNano": "1",
+        "endTimeUnixNano": 2,
+        "attributes": [{"key": "a", "value": {"arrayValue": {"values": [{"intValue": "1"}]}}}],
+        "events": [{"timeUnixNano": "1", "name": "b", "attributes": []}],
+        "status": {"code": 2},
+    }
+    body = {"resourceSpans": [{"resource": {}, "scopeSpans": [{"spans": [span_]}]}]}
+    for _ in range(600):
+        answer = client.post(
+            "/v1/traces",
+            content=json.dumps(broken(body)),
+            headers={"content-type": "application/json"},
+        )
+        assert answer.status_code in {200, 400}
+    store.take([span(1)])
+    servers.until(lambda: store.trace(f"{1:032x}"), _WITHIN_S)
+
+
 def test_a_trace_is_named_after_its_root_whenever_that_comes(store):
     """Before it, after its first part."""
     now = time.time_ns()

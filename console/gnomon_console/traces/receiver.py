@@ -12,6 +12,9 @@ from gnomon_console.traces.store import Store
 #: Bytes of one request, packed and unpacked: a batch of the SDK's has 512 spans of about 1 KiB.
 _PACKED, _UNPACKED = 4 * 2**20, 16 * 2**20
 
+#: Characters of what is said about a request that is none.
+_SAID = 300
+
 _JSON = "application/json"
 
 
@@ -37,7 +40,9 @@ class Receiver:
             # Thousands of spans take a while to read, in which pages are to be answered.
             spans = await asyncio.to_thread(decoded, body, as_json=kind == _JSON)
         except ValueError as error:
-            raise HTTPException(400, str(error)) from None
+            # What is wrong with a text may stand in the error's own: half of a character, say.
+            said = str(error)[:_SAID].encode(errors="replace").decode()
+            raise HTTPException(400, said) from None
         if spans and not self._store.take(spans):
             raise HTTPException(503, "more spans than can be written", {"Retry-After": "1"})
         if kind == _JSON:
