@@ -35,7 +35,8 @@ def shaped(given: list[list[Row]], steps: Sequence[Mapping[str, Any]]) -> list[l
         if step["id"] == "merge":
             given = [_merged(given)]
         elif step["id"] == "filterFieldsByName":
-            given = [[_only(row, options["include"]) for row in rows] for rows in given]
+            kept = [[_only(row, options["include"]) for row in rows] for rows in given]
+            given = [[row for row in rows if row] for rows in kept]
         elif step["id"] == "organize":
             given = [[_organized(row, options) for row in rows] for rows in given]
         elif step["id"] == "renameByRegex":

@@ -23,13 +23,17 @@ def _events(name: str, expr: str, colour: str, title: str, text: str) -> dict[st
 
 
 def alerts(where: str = "") -> dict[str, Any]:
-    """Return the alerts that fired. where: label matchers, for what the dashboard is about."""
+    """Return when alerts began to fire. where: label matchers, for what the dashboard is about.
+
+    Not how long they did: a few of them over each other would hide the graph.
+    """
     matchers = ", ".join(
         part for part in ('alertstate="firing"', 'severity=~"critical|warning"', where) if part
     )
+    firing = f"ALERTS{{{matchers}}}"
     return _events(
         "Alerts",
-        f"ALERTS{{{matchers}}}",
+        f"{firing} unless {firing} offset $__interval",
         colours.BAD,
         "{{alertname}}",
         "{{severity}} {{service}} {{instance}}",
@@ -37,11 +41,15 @@ def alerts(where: str = "") -> dict[str, Any]:
 
 
 def deploys(where: str = "") -> dict[str, Any]:
-    """Return the moments at which a version of a service appeared. where: label matchers."""
-    versions = f"count by (service, service_version) (target_info{{{where}}})"
+    """Return the moments at which a version of a service appeared. where: label matchers.
+
+    One that was there within the hour before was only started again.
+    """
+    there = f"target_info{{{where}}}"
+    by = "by (service, service_version)"
     return _events(
         "Deploys",
-        f"{versions} unless {versions.replace('})', '} offset 2m)')}",
+        f"count {by} ({there}) unless count {by} (last_over_time({there}[1h] offset $__interval))",
         colours.PLAIN,
         "Deploy of {{service}}",
         "version {{service_version}}",

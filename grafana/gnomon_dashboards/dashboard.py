@@ -1,8 +1,8 @@
 """A dashboard: its questions in sections, what can be chosen, and the file that Grafana reads."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from gnomon_dashboards import annotations, links
@@ -108,14 +108,25 @@ class Dashboard:
                 y += 1
                 if section.folded:
                     inside = heading["panels"]
-            x = line = 0
-            for panel in section.panels:
-                if x + panel.width > _COLUMNS:
-                    x, y, line = 0, y + line, 0
-                number += 1
-                inside.append(panel.json(number, x, y))
-                x += panel.width
-                line = max(line, panel.height)
+            for line in _lines(section.panels):
+                x, height = 0, max(panel.height for panel in line)
+                for panel in line:
+                    number += 1
+                    inside.append(replace(panel, height=height).json(number, x, y))
+                    x += panel.width
+                y += height
             # What is folded takes no room until it is opened; Grafana moves the rest then.
-            y = y + line if inside is found else found[-1]["gridPos"]["y"] + 1
+            y = y if inside is found else found[-1]["gridPos"]["y"] + 1
         return found
+
+
+def _lines(panels: Sequence[Panel]) -> Iterator[list[Panel]]:
+    """Yield the panels that stand beside each other; all of a line are as high as the highest."""
+    line: list[Panel] = []
+    for panel in panels:
+        if line and sum(each.width for each in line) + panel.width > _COLUMNS:
+            yield line
+            line = []
+        line.append(panel)
+    if line:
+        yield line

@@ -52,6 +52,9 @@ def words(*named: tuple[float, str, str]) -> dict[str, Any]:
 ANSWERS = words((0, "no", colours.BAD), (1, "yes", colours.GOOD))
 
 
+#: In place of a value that is missing: not "", which graphs of Grafana take for the number 0.
+_UNSEEN = "\u200b"
+
 #: Kinds that show one value for each series, and words in its place.
 _SINGLE = ("stat", "gauge", "bargauge")
 
@@ -118,7 +121,7 @@ class Panel:
                 defaults["mappings"] = [*defaults["mappings"], said]
             else:
                 # Said where there is nothing at all; not in each empty cell and between two ticks.
-                overrides.append(styled(".*", pattern=True, noValue=""))
+                overrides.append(styled(".*", pattern=True, noValue=_UNSEEN))
         found: dict[str, Any] = {
             "datasource": DATASOURCE,
             "description": self.question,
@@ -187,6 +190,24 @@ def limit(expr: str, name: str = LIMIT) -> Query:
     return Query(expr=expr, legend=name)
 
 
+#: How high an axis reaches at least, by its unit: one of nothing but zeros would reach to 100.
+_LEAST = {
+    units.BITS_RATE: 1000,
+    units.BYTES: 1024,
+    units.BYTES_RATE: 1024,
+    units.CORES: 0.01,
+    units.COUNT: 1,
+    units.EVENTS_RATE: 0.01,
+    units.MESSAGES_RATE: 0.01,
+    units.OPERATIONS_RATE: 0.01,
+    units.RATIO: 0.01,
+    units.REQUESTS_RATE: 0.01,
+    units.SECONDS: 0.001,
+}
+
+#: Of a graph, and of one whose legend is a table: three lines of it are seen then.
+_HEIGHT, _HEIGHT_WITH_TABLE = 8, 9
+
 _LIMIT_STYLE = styled(
     f"^{LIMIT}.*",
     pattern=True,
@@ -225,7 +246,8 @@ def graph(
         "fillOpacity": 80 if bars else 60 if stacked else filled,
         "gradientMode": "none" if stacked or bars else "opacity",
         "lineInterpolation": "linear",
-        "lineWidth": 1,
+        # None around areas: one around nothing would look like something.
+        "lineWidth": 0 if stacked and not bars else 1,
         "pointSize": 4,
         "showPoints": "never",
         "spanNulls": False,
@@ -234,6 +256,8 @@ def graph(
     if logarithmic:
         custom["scaleDistribution"] = {"type": "log", "log": 10}
         low = None
+    if low == 0 and "high" not in other and unit in _LEAST:
+        custom["axisSoftMax"] = _LEAST[unit]
     return Panel(
         kind="timeseries",
         title=title,
@@ -242,6 +266,7 @@ def graph(
         unit=unit,
         colour="palette-classic",
         low=low,
+        height=other.pop("height", _HEIGHT_WITH_TABLE if legend else _HEIGHT),
         custom=custom,
         options={
             "legend": {
@@ -327,12 +352,13 @@ def ranking(title: str, question: str, *queries: Query, unit: str, **other: Any)
         unit=unit,
         low=other.pop("low", 0),
         options={
-            "displayMode": "gradient",
+            "displayMode": "basic",
             "minVizHeight": 16,
             "minVizWidth": 8,
             "orientation": "horizontal",
             "reduceOptions": _REDUCED,
             "showUnfilled": True,
+            "text": {"titleSize": 14, "valueSize": 16},
         },
         **other,
     )
@@ -385,10 +411,18 @@ class Column:
         if self.hidden:
             properties["custom__hidden"] = True
         if self.bar:
-            properties["custom__displayMode"] = "gradient-gauge"
+            properties["custom__displayMode"] = "basic"
         elif self.steps:
             properties["custom__displayMode"] = "color-text"
         return styled(self.title, **properties)
+
+
+#: Pixels that a column has at least.
+_NARROWEST = 60
+
+#: Beside a table's queries, and left out of its columns: if only one of several is answered,
+#: Grafana calls its values "Value" instead of "Value #REF", and the column would be lost.
+_ALWAYS = Query(expr="vector(1)", instant=True, table=True, ref="always")
 
 
 def table(
@@ -412,6 +446,7 @@ def table(
     ]
     if len(queries) > 1:
         transformations.append({"id": "merge", "options": {}})
+        queries = (*queries, _ALWAYS)
     transformations += [
         {
             "id": "organize",
@@ -428,7 +463,13 @@ def table(
         question=question,
         queries=queries,
         width=other.pop("width", 24),
-        custom={"align": "auto", "displayMode": "auto", "filterable": False, "inspect": False},
+        custom={
+            "align": "auto",
+            "displayMode": "auto",
+            "filterable": False,
+            "inspect": False,
+            "minWidth": _NARROWEST,
+        },
         options={
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},
             "showHeader": True,
@@ -446,13 +487,13 @@ def heatmap(
     query: Query,
     *,
     unit: str,
-    counts: bool = True,
+    cells: str = units.EVENTS_RATE,
     **other: Any,
 ) -> Panel:
     """Return how values were spread over time: darker where more of them fell.
 
-    query: with ``buckets``, of rates by ``le``. unit: of the buckets' bounds. counts: cells are
-    events per second, not shares.
+    query: with ``buckets``, of rates by ``le``. unit: of the buckets' bounds. cells: the unit of
+    what is in them.
     """
     return Panel(
         kind="heatmap",
@@ -464,7 +505,7 @@ def heatmap(
         options={
             "calculate": False,
             "cellGap": 1,
-            "cellValues": {"unit": units.EVENTS_RATE if counts else units.RATIO},
+            "cellValues": {"unit": cells},
             "color": {
                 "exponent": 0.5,
                 "fill": "dark-orange",

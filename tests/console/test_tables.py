@@ -55,3 +55,14 @@ def test_columns_are_renamed_by_a_pattern():
     nodes, edges = shaped(frames(answers), steps)
     assert nodes[0]["is_n"] == 1
     assert edges[0]["is_e"] == 2
+
+
+def test_an_answer_without_a_column_that_is_shown_is_no_row():
+    """A query whose every column is filtered out adds nothing, not an empty line."""
+    answers = [(target("A"), [series(3, host="x")]), (target("always"), [series(1)])]
+    steps = [
+        {"id": "filterFieldsByName", "options": {"include": {"names": ["Value #A", "host"]}}},
+        {"id": "merge", "options": {}},
+    ]
+    assert shaped(frames(answers), steps) == [[{"host": "x", "Value #A": 3}]]
+    assert shaped(frames(answers[1:]), steps) == [[]]

@@ -81,6 +81,9 @@ _FRESH = re.compile(r"^[^:]*_(total|count|sum|bucket)$|^ALERTS")
 #: What is always the same, and read only now.
 _CONSTANT = re.compile(r"threshold:.*|slo:.*:(enabled|count|days)|slo:(objective|error_budget):.*")
 
+#: What is this or that, and not a little more or less.
+_STATE = re.compile(r"(.*_)?(up|success|successful|status_code|http_version)")
+
 #: A part of the past, in seconds ago: since when, until when.
 Past = tuple[int, int]
 
@@ -171,7 +174,7 @@ def _bad(at: float, now: float) -> float:
 
 def _value(name: str, live: float, at: float, now: float) -> float:
     """Return a series' value at a time, from its name and its value now; NaN where it has none."""
-    if _CONSTANT.fullmatch(name):
+    if _CONSTANT.fullmatch(name) or _STATE.fullmatch(name):
         return live
     match name:
         case "service:failing:bool":

@@ -354,3 +354,34 @@ def test_every_query_is_promql(tmp_path):
     words = [*program("promtool"), "check", "rules", "--lint=none", str(path)]
     ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_what_is_missing_is_not_drawn_as_a_number():
+    """Graphs of Grafana draw the word for "no value" where it reads as a number, and "" does."""
+    found = []
+    for name, panel in ALL:
+        defaults, overrides = (panel["fieldConfig"][part] for part in ("defaults", "overrides"))
+        said = [defaults.get("noValue", "No data")]
+        said += [
+            each["value"]
+            for override in overrides
+            for each in override["properties"]
+            if each["id"] == "noValue"
+        ]
+        found += [
+            f"{name} / {panel['title']}: {word!r}"
+            for word in said
+            if not word.strip() or re.fullmatch(r"\s*[-+.\d]+\s*", word)
+        ]
+    _problems(found)
+
+
+def test_tables_of_several_queries_have_one_that_is_always_answered():
+    """Grafana names the values of a lone answer otherwise, and their column would be lost."""
+    tables = [(n, p) for n, p in ALL if p["type"] == "table" and len(p["targets"]) > 1]
+    assert tables
+    _problems(
+        f"{name} / {panel['title']}"
+        for name, panel in tables
+        if panel["targets"][-1]["expr"] != "vector(1)"
+    )

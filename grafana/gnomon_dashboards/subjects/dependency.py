@@ -99,7 +99,7 @@ _MAP = Section(
             nodes=edges.nodes(*_AROUND),
             edges=edges.arrows(*_AROUND),
             overrides=(styled("title", links=[edges.NODE_LINK]),),
-            height=17,
+            height=21,
             empty=_NOTHING,
         ),
     ),

@@ -114,13 +114,13 @@ _SUMMARY = Section(
         number(
             "First budget to end",
             "When is the first error budget used up, at the pace of six hours?",
-            now(f"min(slo:error_budget_exhaustion:seconds{_SERVICES})"),
-            unit=units.SECONDS,
+            now(f"min(slo:error_budget_exhaustion:seconds{_SERVICES}) / {units.DAY_S}"),
+            unit=units.DAYS,
             decimals=1,
             steps=(
                 (None, colours.BAD),
-                (value("slo_budget_forecast:seconds"), colours.WATCH),
-                (30 * 86400, colours.GOOD),
+                (value("slo_budget_forecast:seconds") / units.DAY_S, colours.WATCH),
+                (30, colours.GOOD),
             ),
             links=(links.to("slo", "The promises"),),
             sparkline=False,

@@ -133,7 +133,7 @@ _TARGETS = Section(
                     title="Answered, 24 h",
                     unit=units.RATIO,
                     decimals=1,
-                    width=120,
+                    width=140,
                     steps=((None, colours.BAD), (0.99, colours.WATCH), (0.999, colours.GOOD)),
                 ),
                 Column(
@@ -402,7 +402,7 @@ _STORE = Section(
                 expr='sum by (job) (instance:process_cpu:rate5m{job=~"prometheus|alertmanager"})',
                 legend="{{job}}",
             ),
-            unit=units.COUNT,
+            unit=units.CORES,
             width=8,
             legend=(),
         ),

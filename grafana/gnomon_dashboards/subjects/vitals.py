@@ -53,6 +53,7 @@ class _Vital:
     good: float
     poor: float
     unit: str = units.SECONDS
+    decimals: int | None = None
     alert: str = ""
 
     @property
@@ -118,7 +119,8 @@ _VITALS = (
         family="cls",
         good=0.1,
         poor=0.25,
-        unit=units.COUNT,
+        unit=units.WHOLE,
+        decimals=3,
         alert="vitals_stability_poor:score",
     ),
     _Vital(
@@ -155,6 +157,7 @@ def _summary(vital: _Vital) -> Panel:
         f"{vital.question} What three of four views of the time on show stay below.",
         now(f"histogram_quantile(0.75, sum by (le) (rate({vital.buckets()}[$__range]))) >= 0"),
         unit=vital.unit,
+        decimals=vital.decimals,
         steps=vital.steps,
         empty=_NO_VIEW,
     )
@@ -244,6 +247,7 @@ _ROUTES = Section(
                         source=f"Value #{vital.short}",
                         title=vital.short,
                         unit=vital.unit,
+                        decimals=vital.decimals,
                         steps=vital.steps,
                         width=90,
                     )
