@@ -84,6 +84,7 @@ def make(settings: Settings) -> FastAPI:
     ui.run_with(
         app,
         title="Gnomon",
+        language="en-US",
         dark=None,
         show_welcome_message=False,
         # Nothing here is bound to a value that changes by itself.
