@@ -3,12 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from nicegui import ui
+from nicegui import Client, ui
 
 import gnomon
 from gnomon_console import guard
+from gnomon_console.access import who
+from gnomon_console.access.door import Door, Doorkeeper, MetricsDoor
+from gnomon_console.access.listening import loopback
+from gnomon_console.access.login import Login
+from gnomon_console.access.sessions import Session
 from gnomon_console.alerts.alertmanager import Alertmanager
 from gnomon_console.alerts.history import History
 from gnomon_console.api import Data
@@ -28,6 +34,7 @@ from gnomon_console.setup.look import Setup
 from gnomon_console.slos.board import board as slos_board
 from gnomon_console.traces.receiver import Receiver
 from gnomon_console.traces.store import Store
+from gnomon_exporter.webfile import WebFile
 
 
 async def _well() -> dict[str, str]:
@@ -35,8 +42,29 @@ async def _well() -> dict[str, str]:
     return {"status": "ok"}
 
 
-def make(settings: Settings) -> FastAPI:
-    """Return the application."""
+def _forget(session: Session) -> None:
+    """Let go of the pages of a session that has ended: whoever comes next gets none of them."""
+    for client in list(Client.instances.values()):
+        if who.session_of(client.request.scope) is session:
+            if client.has_socket_connection:
+                client.delete()
+            else:
+                client.remove_all_elements()
+
+
+def make(settings: Settings, web: WebFile | None = None) -> FastAPI:
+    """Return the application. web: who may use it; by default everybody who can reach it.
+
+    Raises ConfigError where there is no such file.
+    """
+    host = urlsplit(settings.alertmanager).hostname or ""
+    door = Door(
+        web or WebFile(settings.web_config),
+        # Without a login, nobody does here what they could not do at Alertmanager's own page.
+        open_changes=host == "localhost" or loopback(host),
+        port=settings.port,
+        gone=_forget,
+    )
     prometheus = Prometheus(settings.prometheus)
     the_map, slos = map_board(), slos_board()
     boards = Boards(settings.dashboards, own=(the_map, slos))
@@ -48,11 +76,13 @@ def make(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        looking = asyncio.create_task(history.run())
+        running = [asyncio.create_task(each) for each in (history.run(), door.watch())]
         yield
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        for task in running:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        door.close()
         history.close()
         await alertmanager.close()
         await prometheus.close()
@@ -66,9 +96,13 @@ def make(settings: Settings) -> FastAPI:
     app.include_router(Data(boards, prometheus).router)
     if store:
         app.include_router(Receiver(store).router)
-    guard.add(app, settings)
+    app.include_router(Login(door).router)
+    app.add_middleware(Doorkeeper, door=door)
+    guard.add(app, settings, any_name=door.asks, headers=door.web.config().headers)
     # A span of each request that brings spans would bring another.
     gnomon.instrument(app, service="gnomon-console", exclude=("/metrics", "/healthz", "/v1/traces"))
+    instrumented = app.build_middleware_stack
+    app.build_middleware_stack = lambda: MetricsDoor(instrumented(), door)  # type: ignore[method-assign]
     frame.serve()
     setup = Setup(settings, prometheus)
     IndexPage(boards, setup).serve()

@@ -1,11 +1,13 @@
 """What keeps other pages, in the same browser, from using the console.
 
-It listens on loopback, and whoever uses this machine may read it. A page from elsewhere may not:
-not by a name of its own that leads to 127.0.0.1, nor by showing the console in a frame.
+Where nobody is asked for a password, whoever uses this machine may read it. A page from elsewhere
+may not: not by a name of its own that leads to 127.0.0.1, nor by showing the console in a frame.
 """
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
@@ -17,33 +19,51 @@ _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
         " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
-        " connect-src 'self' ws: wss:; worker-src 'self' blob:; frame-ancestors 'none';"
+        " connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none';"
         " base-uri 'self'; form-action 'self'; object-src 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+#: Names of this machine for itself.
+_OWN = ("localhost", "127.0.0.1", "[::1]")
 
-def add(app: FastAPI, settings: Settings) -> None:
-    """Put both checks before an application."""
-    app.add_middleware(_Headers)
+
+def add(
+    app: FastAPI,
+    settings: Settings,
+    *,
+    any_name: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Put the checks before an application.
+
+    any_name: whether it answers at every name, for a password is asked for, and no page from
+    elsewhere has one. headers: of the web config file, in place of the console's own.
+    """
+    if not any_name:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[host, *_OWN], www_redirect=False)
     app.add_middleware(_SameOrigin)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.host, "localhost"])
+    app.add_middleware(_Headers, headers=headers or {})
 
 
 class _Headers:
     """Says to browsers what no page of the console needs."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
+        self._headers = {**_HEADERS, **headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def said(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -60,7 +80,7 @@ class _SameOrigin:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"} and not _same(scope):
+        if scope["type"] in {"http", "websocket"} and not _same(Headers(scope=scope)):
             if scope["type"] == "websocket":
                 await WebSocketClose(1008, "another origin")(scope, receive, send)
                 return
@@ -71,7 +91,9 @@ class _SameOrigin:
         await self._app(scope, receive, send)
 
 
-def _same(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    origin = headers.get(b"origin", b"").decode("latin-1")
-    return not origin or origin.partition("://")[2] == headers.get(b"host", b"").decode("latin-1")
+def _same(headers: Headers) -> bool:
+    # Another port of this machine is the same site to a browser, and another's page.
+    if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        return False
+    origin = headers.get("origin", "")
+    return not origin or origin.partition("://")[2] == headers.get("host", "")

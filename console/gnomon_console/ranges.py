@@ -17,7 +17,7 @@ _UNITS = {
 }
 
 _DURATION = re.compile(r"(\d+)(ms|[smhdwMy])")
-_RELATIVE = re.compile(r"now(?:-(\d+)(ms|[smhdwMy]))?")
+_RELATIVE = re.compile(r"now(?:-([0-9]{1,9})(ms|[smhdwMy]))?")
 
 #: Points of a graph at most: no screen shows more of them beside each other in half its width.
 _POINTS = 240

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from nicegui import app, ui
 
+from gnomon_console.access import visitor
+
 _STATIC = Path(__file__).parents[1] / "static"
 
 #: The pages beside the dashboards: title, icon, address.
@@ -17,6 +19,15 @@ PLACES = (
     ("Traces", "account_tree", "/traces"),
     ("This machine", "dns", "/setup"),
 )
+
+
+#: Asks whether the session goes on when the connection does not; the login page leads back here.
+_ENDED = """
+addEventListener('load', () => window.socket && window.socket.on('connect_error', async () => {
+  const known = await fetch('/login/known').catch(() => null);
+  if (known && known.status === 401) location.reload();
+}));
+"""
 
 
 def serve() -> None:
@@ -49,8 +60,25 @@ def page(title: str) -> Iterator[None]:
             .on("click", js_handler="() => gnomon.turn()")
         ):
             ui.tooltip("Light or dark")
+        _leave()
     with ui.column().classes("w-full gap-2 p-2"):
         yield
+
+
+def _leave() -> None:
+    """Build the way out for whoever has logged in, and see to it that the page knows of the end."""
+    who = visitor()
+    if who.session is None:
+        return
+    with (
+        ui.element("form").props('method="post" action="/logout"'),
+        ui.button(icon="logout")
+        .props("flat dense round color=white size=sm type=submit")
+        .props(f'aria-label="Log out {who.name.replace(chr(34), chr(39))}"'),
+    ):
+        ui.tooltip(f"Log out {who.name}")
+        ui.element("input").props(f'type="hidden" name="form" value="{who.session.form}"')
+    ui.add_body_html(f"<script>{_ENDED}</script>")
 
 
 def _dark() -> bool | None:
