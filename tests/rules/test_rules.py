@@ -23,6 +23,8 @@ ELSEWHERE = {
     "prometheus_": "Prometheus' own page; test_live.py looks there",
     "alertmanager_": "Alertmanager's own page; test_live.py looks there",
     "node_zfs_arc_": "ZFS' arcstats; of the recorded host only an excerpt is kept",
+    "grafana_": "Grafana's own page, where Grafana runs",
+    "otelcol_": "Jaeger's own page, of the collector that it is made of",
     "probe_": "blackbox_exporter; test_blackbox.py looks there",
     "rabbitmq_detailed_queue_": "RabbitMQ's own plugin; test_rabbitmq.py looks there",
     "gnomon_exporter_": "the exporter on itself, not on a host; test_live.py looks there",
@@ -32,8 +34,11 @@ ELSEWHERE = {
 STRUCTURAL = {
     "HostOOMKill": {"900"},  # a boot is recent
     "TargetDown": {"0.5"},  # more often down than up
+    "TargetGap": {"0.65", "3"},  # five of the twelve scrapes of two minutes; of more than three
     "CollectorFailing": {"0.5"},
     "ProbeFailing": {"0.5"},
+    "ProbeGap": {"0.65", "3"},
+    "GrafanaSourceFailing": {"1.5"},  # more than one, of which increase() may make a little more
     "JobOverdue": {"2"},  # twice as long as ever
 }
 
