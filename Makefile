@@ -47,7 +47,8 @@ down:  ## Stop the stack that runs in this checkout.
 	@test ! -x $(BIN)/gnomon || $(BIN)/gnomon down
 
 test: $(VENV)/tested  ## Run the tests against the real servers that are installed.
-	$(BIN)/pytest
+	@# Most of them wait for servers, so three at a time suit two processors.
+	$(BIN)/pytest -n 3
 
 check: $(VENV)/tested  ## Formatting, lint and types, as CI checks them.
 	$(BIN)/ruff format --check

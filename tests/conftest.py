@@ -1,12 +1,35 @@
 """What every test may use."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 import servers
 from brokers import RabbitMQ, rabbitmq_server
 from databases import MariaDB, PostgreSQL, mariadb_server, postgresql_server
+
+#: Folders whose tests share servers, which take long to start.
+_TOGETHER = ("tests/demo/", "tests/console/")
+
+
+class _ByServers(LoadScopeScheduling):
+    """Gives each process whole files, and of the folders that share servers all of it."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        for folder in _TOGETHER:
+            if nodeid.startswith(folder):
+                return folder
+        return nodeid.split("::", 1)[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Share the tests out so that few servers are started twice."""
+    # In the order of their names: what takes longest is neither first nor last.
+    config.option.loadscopereorder = False
+    return _ByServers(config, log)
 
 
 @pytest.fixture

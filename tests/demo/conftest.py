@@ -75,7 +75,7 @@ class Desk:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environ(tmp_path_factory):
     """The environment of all processes of the demo."""
     return {
@@ -87,7 +87,7 @@ def environ(tmp_path_factory):
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def exchange(environ, tmp_path_factory):
     """An exchange that runs; its address."""
     url = f"http://127.0.0.1:{environ['GNOMON_EXCHANGE_PORT']}"
@@ -111,7 +111,7 @@ def running(environ, log):
         found.http.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def desk(environ, exchange, tmp_path_factory):  # noqa: ARG001  # the desk asks the exchange
     """A desk that runs, with two workers."""
     with running(environ, tmp_path_factory.mktemp("desk") / "log") as found:

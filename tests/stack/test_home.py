@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,12 @@ def test_the_checkout_is_found_from_any_folder_in_it(checkout):
 
 
 @pytest.mark.parametrize("depth", [1, 30])
-def test_the_socket_can_be_bound_however_deep_the_checkout_lies(tmp_path, depth):
+def test_the_socket_can_be_bound_however_deep_the_checkout_lies(depth, request):
     """Also under the longer name that supervisord binds first; nobody else may reach it."""
-    root = tmp_path.joinpath(*["deep"] * depth)
+    # Not pytest's folder, whose own name may be long.
+    short = tempfile.TemporaryDirectory()
+    request.addfinalizer(short.cleanup)
+    root = Path(short.name).joinpath(*["deep"] * depth)
     root.mkdir(parents=True)
     place = Home(root)
     place.prepare()
