@@ -100,7 +100,7 @@ def make(settings: Settings, web: WebFile | None = None) -> FastAPI:
     app.add_middleware(Doorkeeper, door=door)
     guard.add(app, settings, any_name=door.asks, headers=door.web.config().headers)
     # A span of each request that brings spans would bring another.
-    gnomon.instrument(app, service="gnomon-console", exclude=("/metrics", "/healthz", "/v1/traces"))
+    gnomon.instrument(app, service="gnomon-console", exclude=("/metrics", "/healthz", "/v1/"))
     instrumented = app.build_middleware_stack
     app.build_middleware_stack = lambda: MetricsDoor(instrumented(), door)  # type: ignore[method-assign]
     frame.serve()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import os
 import random
 import signal
@@ -13,7 +14,10 @@ from contextlib import suppress
 
 import pytest
 from fastapi import FastAPI
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -21,7 +25,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from starlette.testclient import TestClient
 
 import servers
-from gnomon_console.pages.traces import ordered
+from gnomon_console.pages.traces import ordered, said
+from gnomon_console.traces import logs
 from gnomon_console.traces.receiver import Receiver
 from gnomon_console.traces.spans import Span, decoded
 from gnomon_console.traces.store import Store, Wanted
@@ -371,3 +376,133 @@ def test_long_texts_and_odd_values_are_cut(store):
     assert max(len(json.dumps(each.attributes)) for each in spans) < 20_000
     store.take(spans)
     kept(store, len(spans))
+
+
+_PROTOBUF = {"content-type": "application/x-protobuf"}
+
+
+def logged():
+    """Return a trace with an event and log records of it, as OpenTelemetry's own SDK sends both."""
+    spans, records = InMemorySpanExporter(), InMemoryLogRecordExporter()
+    resource = Resource.create({"service.name": "shop"})
+    traces = TracerProvider(resource=resource)
+    traces.add_span_processor(SimpleSpanProcessor(spans))
+    provider = LoggerProvider(resource=resource)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(records))
+    logger = logging.getLogger("shop.orders")
+    logger.handlers = [LoggingHandler(logger_provider=provider)]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.warning("outside of any trace")
+    tracer = traces.get_tracer("test")
+    with tracer.start_as_current_span("POST /orders"):
+        logger.info("order of %d taken", 3)
+        with suppress(KeyError), tracer.start_as_current_span("charge"):
+            try:
+                {}["price"]
+            except KeyError:
+                logger.exception("no price")
+                raise
+    return encode_spans(spans.get_finished_spans()), encode_logs(records.get_finished_logs())
+
+
+def test_what_was_logged_in_a_span_is_found_under_it(client, store):
+    """By its trace and span; an exception with its stack; what was written in no span is gone."""
+    spans, records = logged()
+    for path, body in (("/v1/logs", records), ("/v1/traces", spans)):
+        answer = client.post(path, content=body.SerializeToString(), headers=_PROTOBUF)
+        assert (answer.status_code, answer.content) == (200, b"")
+    kept(store, 4)
+    [found] = store.find(Wanted())
+    assert (found.name, found.spans, found.failed) == ("POST /orders", 2, 1)
+    trace = store.trace(found.trace_id)
+    assert [each.name for each in trace] == ["POST /orders", "charge"]
+    root, charge = (said(trace, store.logs(found.trace_id))[each.span_id] for each in trace)
+    assert [(each.name, each.attributes["severity"]) for each in root] == [
+        ("order of 3 taken", "INFO")
+    ]
+    assert root[0].attributes["logger"] == "shop.orders"
+    assert [each.name for each in charge] == ["no price", "exception"]
+    for each in charge:
+        assert each.attributes["exception.type"] == "KeyError"
+        assert "price" in each.attributes["exception.message"]
+        assert "KeyError" in each.attributes["exception.stacktrace"]
+
+
+def test_logs_are_taken_as_json_too(client, store):
+    """A body that is no text as well, and a time that only the receiver knew."""
+    now = time.time_ns()
+    record = {
+        "traceId": f"{7:032x}",
+        "spanId": f"{8:016x}",
+        "observedTimeUnixNano": str(now),
+        "severityNumber": 17,
+        "body": {"kvlistValue": {"values": [{"key": "a", "value": {"intValue": "1"}}]}},
+    }
+    body = {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}
+    assert client.post("/v1/logs", json=body).json() == {}
+    kept(store, 1)
+    [found] = store.logs(f"{7:032x}")
+    assert (found.span_id, found.name, found.start) == (
+        f"{8:016x}",
+        '{"a": 1}',
+        now,
+    )
+    assert (found.failed, found.attributes["severity"]) == (True, "ERROR")
+    assert store.trace(f"{7:032x}") == []
+    assert store.find(Wanted()) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({"content-type": "text/plain"}, b"", 415),
+        (_PROTOBUF, b"\xff\xff\xff", 400),
+        ({"content-type": "application/json"}, b'{"resourceLogs": 5}', 400),
+        ({"content-type": "application/json"}, b"[" * 100_000, 400),
+        ({**_PROTOBUF, "content-encoding": "gzip"}, gzip.compress(bytes(64 * 2**20)), 413),
+        (_PROTOBUF, b"", 200),
+    ],
+)
+def test_what_are_no_logs_is_refused(client, headers, body, status):
+    """As with spans."""
+    assert client.post("/v1/logs", content=body, headers=headers).status_code == status
+
+
+def test_hostile_logs_never_break_the_receiver(client, store):
+    """Hundreds of requests with some of their bytes changed; what is good is kept after them."""
+    chance = random.Random(11)
+    body = logged()[1].SerializeToString()
+    for _ in range(500):
+        broken = bytearray(body)
+        for _ in range(chance.randrange(1, 6)):
+            broken[chance.randrange(len(broken))] = chance.randrange(256)
+        answer = client.post(
+            "/v1/logs",
+            content=bytes(broken[: chance.randrange(1, len(broken) + 1)]),
+            headers=_PROTOBUF,
+        )
+        assert answer.status_code in {200, 400}
+    store.take([span(1, kind="log")])
+    servers.until(lambda: store.logs(f"{1:032x}"), _WITHIN_S)
+
+
+def test_logs_are_cut_and_go_with_the_oldest(store):
+    """However many and long they are, the file does not grow past its bound."""
+    request = logged()[1]
+    request.resource_logs[0].scope_logs[0].log_records[1].body.string_value = "v" * 1_000_000
+    records = logs.decoded(request.SerializeToString(), as_json=False)
+    assert max(len(each.name) for each in records) == 4096
+    store.take([span(1)])
+    for first in range(0, 8000, 500):
+        batch = [
+            span(number, trace=5, kind="log", name="x" * 1000)
+            for number in range(first, first + 500)
+        ]
+        servers.until(lambda batch=batch: store.take(batch), _WITHIN_S)
+    kept(store, 8001)
+    assert store.size() <= 4 * 2**20
+    assert store.refused == 0
+    assert store.trace(f"{1:032x}") == []
+    assert store.find(Wanted()) == []
+    assert len(store.logs(f"{5:032x}")) == min(2000, store.stored - store.dropped)

@@ -27,7 +27,7 @@ LOGIN = "/login"
 _PUBLIC = frozenset({"/healthz", LOGIN, f"{LOGIN}/known"})
 
 #: What programs of this machine use that know no password: Prometheus reads, applications send.
-_PROGRAMS = frozenset({("GET", "/metrics"), ("POST", "/v1/traces")})
+_PROGRAMS = frozenset({("GET", "/metrics"), ("POST", "/v1/traces"), ("POST", "/v1/logs")})
 _METRICS = frozenset({"/metrics", "/metrics/queries"})
 _FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 

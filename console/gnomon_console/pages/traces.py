@@ -12,7 +12,8 @@ from nicegui import ui
 
 from gnomon_console import colours, units
 from gnomon_console.pages.frame import page
-from gnomon_console.traces.spans import Span
+from gnomon_console.traces.logs import as_event
+from gnomon_console.traces.spans import Event, Span
 from gnomon_console.traces.store import Store, Summary, Wanted
 
 _SPANS_HOURS = {1: "Last hour", 6: "Last 6 hours", 24: "Last day", 72: "Last 3 days"}
@@ -20,6 +21,9 @@ _SHOWN = 200
 
 #: Spans drawn in one waterfall; a trace with more is no request, and no screen shows it.
 _DRAWN = 400
+
+#: Lines shown of what one span has logged.
+_LOGGED = 200
 
 #: Pixels of one span's row.
 _ROW = 24
@@ -60,13 +64,16 @@ class TracesPage:
 
     async def trace(self, trace_id: str) -> None:
         """Build the waterfall of one trace."""
-        spans = await asyncio.to_thread(self._store.trace, trace_id)
+        spans, logs = await asyncio.gather(
+            asyncio.to_thread(self._store.trace, trace_id),
+            asyncio.to_thread(self._store.logs, trace_id),
+        )
         with page(f"Trace {trace_id[:8]}"):
             if not spans:
                 ui.label(f"Trace {trace_id} is not here: it was not sampled, or is gone by now.")
                 ui.link("All traces", "/traces")
                 return
-            _waterfall(trace_id, spans)
+            _waterfall(trace_id, spans, said(spans, logs))
 
 
 def _number(text: str | None, default: float) -> float:
@@ -200,7 +207,19 @@ def ordered(spans: Sequence[Span]) -> list[tuple[int, Span]]:
     return found
 
 
-def _waterfall(trace_id: str, spans: Sequence[Span]) -> None:
+def said(spans: Sequence[Span], logs: Sequence[Span]) -> dict[str, list[Event]]:
+    """Return what was logged within each span, by its id, the oldest first.
+
+    Those are its events, an exception among them, and the log records that name it.
+    """
+    found = {span.span_id: list(span.events) for span in spans}
+    for record in logs:
+        if record.span_id in found:
+            found[record.span_id].append(as_event(record))
+    return {key: sorted(events, key=lambda each: each.at) for key, events in found.items()}
+
+
+def _waterfall(trace_id: str, spans: Sequence[Span], logged: Mapping[str, list[Event]]) -> None:
     start = min(span.start for span in spans)
     end = max(span.start + span.duration for span in spans)
     rows = ordered(spans)[:_DRAWN]
@@ -219,7 +238,7 @@ def _waterfall(trace_id: str, spans: Sequence[Span]) -> None:
         )
     ui.label(trace_id).classes("text-xs text-gray-500 font-mono")
     with ui.card().classes("w-full p-2"):
-        chart = ui.echart(_option(rows, start, end)).classes("w-full")
+        chart = ui.echart(_option(rows, start, end, logged)).classes("w-full")
         chart.style(f"height:{len(rows) * _ROW + 50}px")
     if len(spans) > len(rows):
         ui.label(f"The first {len(rows)} of {len(spans)} spans are shown.").classes("text-sm")
@@ -228,13 +247,16 @@ def _waterfall(trace_id: str, spans: Sequence[Span]) -> None:
     def show(place: int) -> None:
         details.clear()
         with details:
-            _details(rows[place][1], start)
+            span = rows[place][1]
+            _details(span, start, logged.get(span.span_id, ()))
 
     chart.on_point_click(lambda event: show(event.data_index))
     show(0)
 
 
-def _option(rows: Sequence[tuple[int, Span]], start: int, end: int) -> dict[str, Any]:
+def _option(
+    rows: Sequence[tuple[int, Span]], start: int, end: int, logged: Mapping[str, list[Event]]
+) -> dict[str, Any]:
     scale = units.scale("s", (end - start) / 1e9)
     ticks = f"{{formatter: v => +v.toPrecision(3) + '{scale.suffix}', color: '#8a8f98'}}"
     services = sorted({span.service for _, span in rows})
@@ -251,12 +273,12 @@ def _option(rows: Sequence[tuple[int, Span]], start: int, end: int) -> dict[str,
                 "color": colours.colour("red") if span.failed else shades[span.service],
                 "borderRadius": 2,
             },
-            "label": {"formatter": units.text(span.duration / 1e9, "s")},
+            "label": {"formatter": _took(span, len(logged.get(span.span_id, ())))},
         }
         for _, span in rows
     ]
     return {
-        "grid": {"left": 340, "right": 70, "top": 26, "bottom": 4, "containLabel": False},
+        "grid": {"left": 340, "right": 110, "top": 26, "bottom": 4, "containLabel": False},
         "xAxis": {
             "type": "value",
             "position": "top",
@@ -303,11 +325,16 @@ def _option(rows: Sequence[tuple[int, Span]], start: int, end: int) -> dict[str,
     }
 
 
+def _took(span: Span, logged: int) -> str:
+    lines = f" · {logged} logged" if logged else ""
+    return units.text(span.duration / 1e9, "s") + lines
+
+
 def _short(name: str) -> str:
     return name if len(name) <= 60 else f"{name[:59]}…"
 
 
-def _details(span: Span, start: int) -> None:
+def _details(span: Span, start: int, logged: Sequence[Event]) -> None:
     with ui.card().classes("w-full gap-1"):
         with ui.row().classes("items-baseline gap-3"):
             ui.label(span.name).classes("font-semibold")
@@ -318,11 +345,43 @@ def _details(span: Span, start: int) -> None:
             ).classes("text-sm")
             if span.failed:
                 ui.label("failed").classes("text-sm text-negative")
+        if logged:
+            ui.label("Logs").classes("text-sm font-semibold mt-1")
+        for event in logged[:_LOGGED]:
+            _event(event, span.start)
+        if len(logged) > _LOGGED:
+            ui.label(f"The first {_LOGGED} of {len(logged)} are shown.").classes("text-sm")
         _pairs("Attributes", span.attributes)
-        for event in span.events:
-            after = units.text((event.at - span.start) / 1e9, "s")
-            _pairs(f"{event.name}, after {after}", event.attributes)
         _pairs("Process", span.resource)
+
+
+def _event(event: Event, start: int) -> None:
+    """Build what was logged: when, how grave, what; an exception with its stack trace."""
+    rest = dict(event.attributes)
+    severity = str(rest.pop("severity", ""))
+    trace = str(rest.pop("exception.stacktrace", ""))
+    what = [str(rest.pop(f"exception.{part}", "")) for part in ("type", "message")]
+    raised = ": ".join(part for part in what if part)
+    grave = bool(raised) or severity.upper() in {"ERROR", "FATAL", "CRITICAL"}
+    with ui.row().classes("w-full items-baseline gap-3 no-wrap"):
+        after = units.text((event.at - start) / 1e9, "s")
+        ui.label(f"+{after}").classes("text-xs text-gray-500 whitespace-nowrap w-16")
+        if severity:
+            ui.label(severity).classes("text-xs" + (" text-negative" if grave else ""))
+        with ui.column().classes("gap-0 min-w-0"):
+            text = event.name if event.name != "exception" or not raised else ""
+            for line in filter(None, (text, raised)):
+                ui.label(line).classes(
+                    "text-sm font-mono break-words whitespace-pre-wrap max-w-full"
+                    + (" text-negative" if grave else "")
+                )
+            if rest:
+                ui.label(
+                    "  ".join(f"{key}={value}" for key, value in sorted(rest.items()))
+                ).classes("text-xs text-gray-500 font-mono break-all")
+    if trace:
+        with ui.expansion("Stack trace").props("dense").classes("w-full text-sm"):
+            ui.label(trace).classes("font-mono text-xs whitespace-pre overflow-x-auto block")
 
 
 def _pairs(title: str, pairs: Mapping[str, Any]) -> None:

@@ -6,21 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import Parse, ParseError
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Sent
 
 #: What a text may be long; the rest of a longer one is cut off.
-_LONGEST = 4096
+LONGEST = 4096
 
 #: Attributes and events of one span, at most.
 _ATTRIBUTES, _EVENTS = 128, 64
 
+#: The kind of what is no span but a log record in one; see ``traces.logs``.
+LOG = "log"
+
 _KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
 #: SQLite's integers.
-_LAST_NS = 2**63 - 1
+LAST_NS = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,19 @@ def decoded(body: bytes, *, as_json: bool) -> list[Span]:
     Spans without the ids that the specification asks for are left out, as it says.
     """
     request = ExportTraceServiceRequest()
+    parse(body, request, as_json=as_json)
+    return list(_spans(request))
+
+
+def parse(body: bytes, request: Message, *, as_json: bool) -> None:
+    """Read an OTLP request. Raise ValueError for what is none."""
     try:
         if as_json:
             Parse(_hex_ids(body), request, ignore_unknown_fields=True)
         else:
             request.ParseFromString(body)
     except (DecodeError, ParseError, RecursionError, UnicodeDecodeError) as error:
-        raise ValueError(f"not an OTLP request for traces: {error}") from None
-    return list(_spans(request))
+        raise ValueError(f"not an OTLP request of this kind: {error}") from None
 
 
 def _hex_ids(body: bytes) -> str:
@@ -106,13 +114,13 @@ def _hex_ids(body: bytes) -> str:
     try:
         return json.dumps(rewritten(json.loads(body)))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"not an OTLP request for traces: {error}") from None
+        raise ValueError(f"not an OTLP request of this kind: {error}") from None
 
 
 def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
     for group in request.resource_spans:
-        resource = _attributes(group.resource.attributes)
-        service = str(resource.pop("service.name", "unknown"))[:_LONGEST]
+        resource = attributes_of(group.resource.attributes)
+        service = str(resource.pop("service.name", "unknown"))[:LONGEST]
         for scope in group.scope_spans:
             for sent in scope.spans:
                 if len(sent.trace_id) == 16 and len(sent.span_id) == 8:
@@ -120,52 +128,58 @@ def _spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
 
 
 def _span(sent: Sent, service: str, resource: dict[str, Any]) -> Span:
-    attributes = _attributes(sent.attributes)
+    attributes = attributes_of(sent.attributes)
     if sent.status.message:
-        attributes["status.message"] = sent.status.message[:_LONGEST]
+        attributes["status.message"] = sent.status.message[:LONGEST]
     return Span(
         trace_id=sent.trace_id.hex(),
         span_id=sent.span_id.hex(),
         parent=sent.parent_span_id.hex(),
         service=service,
-        name=sent.name[:_LONGEST],
+        name=sent.name[:LONGEST],
         kind=_KINDS.get(sent.kind, ""),
-        start=min(sent.start_time_unix_nano, _LAST_NS),
-        end=min(sent.end_time_unix_nano, _LAST_NS),
+        start=min(sent.start_time_unix_nano, LAST_NS),
+        end=min(sent.end_time_unix_nano, LAST_NS),
         failed=sent.status.code == 2,
         attributes=attributes,
         resource=resource,
         events=tuple(
             Event(
-                min(event.time_unix_nano, _LAST_NS),
-                event.name[:_LONGEST],
-                _attributes(event.attributes),
+                min(event.time_unix_nano, LAST_NS),
+                event.name[:LONGEST],
+                attributes_of(event.attributes),
             )
             for event in sent.events[:_EVENTS]
         ),
     )
 
 
-def _attributes(given: Iterable[KeyValue]) -> dict[str, Any]:
+def attributes_of(given: Iterable[KeyValue]) -> dict[str, Any]:
+    """Return attributes, as many and as long as they may be."""
     found: dict[str, Any] = {}
     for each in given:
         if len(found) >= _ATTRIBUTES:
             break
-        found[each.key[:_LONGEST]] = _value(each.value)
+        # The end of a stack trace says what happened.
+        if each.key == "exception.stacktrace":
+            found[each.key] = each.value.string_value[-LONGEST:]
+        else:
+            found[each.key[:LONGEST]] = value_of(each.value)
     return found
 
 
-def _value(given: AnyValue, depth: int = 0) -> Any:
+def value_of(given: AnyValue, depth: int = 0) -> Any:
+    """Return a value, None for none and for what lies too deep."""
     kind = given.WhichOneof("value")
     if kind is None or depth > 4:
         return None
     value = getattr(given, kind)
     if kind == "string_value":
-        return value[:_LONGEST]
+        return value[:LONGEST]
     if kind == "array_value":
-        return [_value(each, depth + 1) for each in value.values[:_ATTRIBUTES]]
+        return [value_of(each, depth + 1) for each in value.values[:_ATTRIBUTES]]
     if kind == "kvlist_value":
-        return {each.key[:_LONGEST]: _value(each.value, depth + 1) for each in value.values}
+        return {each.key[:LONGEST]: value_of(each.value, depth + 1) for each in value.values}
     if kind == "bytes_value":
-        return value[: _LONGEST // 2].hex()
+        return value[: LONGEST // 2].hex()
     return value if kind != "double_value" or abs(value) < float("inf") else str(value)

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from gnomon_console.traces.spans import Event, Span
+from gnomon_console.traces.spans import LOG, Event, Span
 
 #: What the store keeps unless somebody says otherwise.
 BYTES, AGE_S = 256 * 2**20, 3 * 86400.0
@@ -155,15 +155,22 @@ class Store:
 
     def trace(self, trace_id: str) -> list[Span]:
         """Return the spans of a trace, those that began first at the front; none if it is gone."""
+        return self._of(trace_id, "kind <> ?", 5000)
+
+    def logs(self, trace_id: str) -> list[Span]:
+        """Return the log records of a trace, the oldest first; ``span_id`` says in which span."""
+        return self._of(trace_id, "kind = ?", 2000)
+
+    def _of(self, trace_id: str, which: str, limit: int) -> list[Span]:
         try:
             key = bytes.fromhex(trace_id)
         except ValueError:
             return []
         with closing(self._reader()) as reader:
             rows = reader.execute(
-                "SELECT hex(span), hex(parent), service, name, kind, start, finish, failed, body"
-                " FROM spans WHERE trace = ? ORDER BY start LIMIT 5000",
-                [key],
+                "SELECT hex(span), hex(parent), service, name, kind, start, finish, failed, body"  # noqa: S608
+                f" FROM spans WHERE trace = ? AND {which} ORDER BY start LIMIT ?",
+                [key, LOG, limit],
             ).fetchall()
         return [_read(trace_id, row) for row in rows]
 
@@ -243,6 +250,8 @@ class Store:
                     span.body(),
                 ],
             ).lastrowid
+            if span.kind == LOG:
+                continue
             write.execute(
                 _TRACE,
                 [
