@@ -386,17 +386,24 @@ class Column:
     mappings: tuple[Mapping[str, Any], ...] = ()
     hidden: bool = False
 
+    @property
+    def _is_number(self) -> bool:
+        return self.source.startswith("Value")
+
     def override(self) -> dict[str, Any]:
         """Return how Grafana shall draw it."""
         properties: dict[str, Any] = {}
         if self.unit:
             properties["unit"] = self.unit
-        elif not self.source.startswith("Value"):
+        elif not self._is_number:
             properties["unit"] = "string"  # a label that is a number is still a name
         if self.decimals is not None:
             properties["decimals"] = self.decimals
         if self.width:
             properties["custom__width"] = self.width
+        else:
+            number = _BAR if self.bar else _NUMBER
+            properties["custom__minWidth"] = number if self._is_number else _NAME
         if self.link:
             properties["links"] = [dict(link) for link in self.link]
         if self.mappings:
@@ -417,8 +424,8 @@ class Column:
         return styled(self.title, **properties)
 
 
-#: Pixels that a column has at least.
-_NARROWEST = 60
+#: Pixels that a column has at least, if it has no width: a number, a bar, a name.
+_NUMBER, _BAR, _NAME = 85, 140, 130
 
 #: Beside a table's queries, and left out of its columns: if only one of several is answered,
 #: Grafana calls its values "Value" instead of "Value #REF", and the column would be lost.
@@ -468,7 +475,6 @@ def table(
             "displayMode": "auto",
             "filterable": False,
             "inspect": False,
-            "minWidth": _NARROWEST,
         },
         options={
             "footer": {"show": False, "reducer": ["sum"], "fields": ""},

@@ -106,7 +106,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Unusual anywhere",
+            "Unusual, all",
             "How many signals of all services are outside of their bands?",
             now("sum(service:anomalies:count) or 0 * sum(service:signals:count)"),
             unit=units.WHOLE,
@@ -144,7 +144,7 @@ _SUMMARY = Section(
             empty="No service has a signal yet",
         ),
         number(
-            "Signals watched",
+            "Watched",
             "How many signals of all services are compared?",
             now("count(threshold:anomaly_watched:switch > 0)"),
             unit=units.WHOLE,
@@ -152,7 +152,7 @@ _SUMMARY = Section(
             empty="No service has a signal yet",
         ),
         number(
-            "Still learning",
+            "Learning",
             "For how many signals do three weeks' samples not stand yet, so that a fixed number"
             " stands in?",
             now(

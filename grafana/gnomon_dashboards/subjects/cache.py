@@ -63,7 +63,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Found in memory",
+            "In memory",
             "Which share of the lookups does the first tier answer, over all caches chosen?",
             now(f"{_FOUND} / ({_ASKED} > 0)"),
             unit=units.RATIO,
@@ -72,7 +72,7 @@ _SUMMARY = Section(
             empty="Nothing is looked up",
         ),
         number(
-            "The worst cache",
+            "Worst cache",
             "How much does the cache find that finds least, of those that are asked often enough"
             " for the alert to look at?",
             now(

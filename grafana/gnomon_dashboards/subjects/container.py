@@ -51,7 +51,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Groups watched",
+            "Watched",
             "How many control groups (services, containers, pods) are watched?",
             now(f"count(instance_container:container_cpu:rate5m{_GROUPS})"),
             unit=units.WHOLE,
@@ -59,7 +59,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Most of its quota",
+            "Most of quota",
             "How much of its quota does the group use that is nearest to it?",
             now(f"max(instance_container:container_cpu:ratio{_HERE})"),
             unit=units.RATIO,
@@ -82,7 +82,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Most of its memory",
+            "Most of limit",
             "How much of its limit does the group use that is nearest to it?",
             now(f"max(instance_container:container_memory:ratio{_HERE})"),
             unit=units.RATIO,
@@ -106,7 +106,7 @@ _SUMMARY = Section(
             empty=_NO_GROUPS,
         ),
         number(
-            "Most of its threads",
+            "Most threads",
             "How near is a group to the number of threads that it may have?",
             now(f"max(instance_container:container_threads:ratio{_HERE})"),
             unit=units.RATIO,

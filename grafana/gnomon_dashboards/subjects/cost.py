@@ -35,7 +35,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "The last 24 hours",
+            "24 hours",
             "What did the last day cost?",
             now("sum_over_time(cost:total:per_hour[1d:1h])"),
             unit=units.MONEY,
@@ -44,7 +44,7 @@ _SUMMARY = Section(
             empty=_FREE,
         ),
         number(
-            "This month so far",
+            "This month",
             "What did everything cost since the month began (UTC)?",
             now("cost:total:month_to_date"),
             unit=units.MONEY,
@@ -72,7 +72,7 @@ _SUMMARY = Section(
             empty="No budget: thresholds.yml, section cost",
         ),
         number(
-            "Idle GPUs, a day",
+            "Idle GPUs",
             "What is paid within a day for the time in which GPUs did nothing?",
             now("sum(instance:cost_gpu_idle:per_day)"),
             unit=units.MONEY,

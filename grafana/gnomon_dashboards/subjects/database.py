@@ -428,6 +428,7 @@ _POOLS = Section(
                     custom__lineStyle=_DASHED,
                     custom__fillOpacity=0,
                     custom__stacking={"mode": "none", "group": "A"},
+                    custom__lineWidth=1,
                 ),
             ),
             empty="No pool is watched",

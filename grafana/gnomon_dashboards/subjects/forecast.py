@@ -49,7 +49,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "First to be full",
+            "First full",
             "In how many days does the first of what is chosen reach its hard limit, at the pace of"
             " a week?",
             now(f"min(resource:saturation_full:days{_HERE})"),
@@ -60,7 +60,7 @@ _SUMMARY = Section(
             empty="Nothing grows towards its limit",
         ),
         number(
-            "Fullest in 14 days",
+            "In 14 days",
             "How full will the fullest of what is chosen be in two weeks?",
             now(f"max(resource:saturation:predict14d{_HERE})"),
             unit=units.RATIO,
@@ -80,7 +80,7 @@ _SUMMARY = Section(
             empty="Known after three hours",
         ),
         number(
-            "Memory in a day",
+            "RAM in a day",
             "How much of its memory will the machine with the least have left in 24 hours, at the"
             " pace of six?",
             now(
@@ -94,7 +94,7 @@ _SUMMARY = Section(
             empty="Known after three hours",
         ),
         number(
-            "Failure in 48 h",
+            "Fails in 48 h",
             "How probable is it that a service fails within two days, if it goes on like in the"
             " last week? The likeliest.",
             now(
@@ -112,7 +112,7 @@ _SUMMARY = Section(
             empty="Known after four minutes",
         ),
         number(
-            "First budget to end",
+            "Budget's end",
             "When is the first error budget used up, at the pace of six hours?",
             now(f"min(slo:error_budget_exhaustion:seconds{_SERVICES}) / {units.DAY_S}"),
             unit=units.DAYS,

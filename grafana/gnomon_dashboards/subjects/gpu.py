@@ -62,7 +62,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "GPUs that answer",
+            "GPUs there",
             "How many GPUs answer on the machines chosen?",
             now(f"count({_named('nvidia_smi_index * 0 + 1')})"),
             unit=units.WHOLE,

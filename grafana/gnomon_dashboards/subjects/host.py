@@ -30,7 +30,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Processors used",
+            "Processors",
             "How much of the processors' time is used, on the busiest machine chosen?",
             now(f"max(instance:node_cpu_utilisation:ratio_rate5m{_HERE})"),
             unit=units.RATIO,
@@ -54,7 +54,7 @@ _SUMMARY = Section(
             steps=below("filesystem_almost_full:ratio", watch=5),
         ),
         number(
-            "Time lost waiting",
+            "Time lost",
             "For which share of time did some task stand still for want of processor, memory or"
             " disk? The worst of the three.",
             now(

@@ -78,7 +78,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Failing messages",
+            "Not delivered",
             "Which share of the messages about alerts does not get through, on either leg?",
             now("max(notifications:failed:ratio_increase7m) or vector(0)"),
             unit=units.RATIO,

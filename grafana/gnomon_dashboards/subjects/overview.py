@@ -101,7 +101,7 @@ _SUMMARY = Section(
     "",
     (
         number(
-            "Critical alerts",
+            "Critical",
             "How many alerts fire for which somebody is woken?",
             now(f'count(ALERTS{{{_FIRING}, severity="critical"}}) or vector(0)'),
             unit=units.WHOLE,
@@ -129,7 +129,7 @@ _SUMMARY = Section(
             links=(links.to("meta", "All targets"),),
         ),
         number(
-            "Requests that fail",
+            "Failing now",
             "Which share of all requests fails, over five minutes?",
             now(
                 f"sum(service:http_errors:rate5m{_HERE})"
@@ -142,7 +142,7 @@ _SUMMARY = Section(
             empty=_NO_HTTP,
         ),
         number(
-            "Least budget left",
+            "Budget left",
             "How much is left of the error budget that is nearest to its end?",
             now(f"min(slo:period_error_budget_remaining:ratio{_HERE})"),
             unit=units.RATIO,

@@ -93,7 +93,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "First to run out",
+            "First expires",
             "How many days are left until the first certificate runs out?",
             now(f"min(instance:probe_certificate_left:seconds{_HERE}) / {_DAY}"),
             unit=units.DAYS,

@@ -111,7 +111,7 @@ _SUMMARY = Section(
             empty="Nothing waits",
         ),
         number(
-            "Drained in",
+            "Drains in",
             "How long does it take to work off the longest queue at the present pace? Of queues"
             " that tell their pace.",
             now(f"max({_DRAIN})"),
@@ -155,7 +155,7 @@ _SUMMARY = Section(
             empty=_NO_QUEUE,
         ),
         number(
-            "Jobs failing",
+            "Jobs fail",
             "How many jobs have failed since they last succeeded, or have never succeeded?",
             now(f"count(({_STATE}) == 1) or 0 * count({_ACTIVE})"),
             unit=units.COUNT,
@@ -165,7 +165,7 @@ _SUMMARY = Section(
             empty=_NO_JOB,
         ),
         number(
-            "Jobs overdue",
+            "Overdue",
             "How many jobs have not run for more than twice as long as they used to wait? Known"
             " after a day and four runs.",
             now(f"count(({_STATE}) == 2) or 0 * count({_ACTIVE})"),

@@ -80,7 +80,7 @@ _SUMMARY = Section(
             empty=_NO_HTTP,
         ),
         number(
-            "95 of 100 within",
+            "95 % within",
             "How long do 95 of 100 requests take at most?",
             now(f"{_P95} > 0"),
             unit=units.SECONDS,
@@ -88,7 +88,7 @@ _SUMMARY = Section(
             empty=_NO_HTTP,
         ),
         number(
-            "Least budget left",
+            "Budget left",
             "How much is left of the service's error budget that is nearest to its end?",
             now(f"min(slo:period_error_budget_remaining:ratio{_HERE})"),
             unit=units.RATIO,
@@ -109,7 +109,7 @@ _SUMMARY = Section(
             links=(links.to("overview", "All alerts", service="${service}"),),
         ),
         number(
-            "Youngest process",
+            "Youngest",
             "How long ago was its youngest process started?",
             now(f"min(time() - process_start_time_seconds{_HERE})"),
             unit=units.SECONDS,
@@ -145,6 +145,7 @@ _RED = Section(
                     color={"mode": "fixed", "fixedColor": colours.FAINT},
                     custom__fillOpacity=0,
                     custom__stacking={"mode": "none", "group": "A"},
+                    custom__lineWidth=1,
                 ),
             ),
             empty=_NO_HTTP,

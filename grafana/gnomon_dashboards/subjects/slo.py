@@ -51,7 +51,7 @@ _SUMMARY = Section(
             steps=((None, colours.GOOD), (1, colours.BAD)),
         ),
         number(
-            "Burning too fast",
+            "Too fast",
             "How many burn faster than their period allows, over the last hour?",
             now(
                 f"count(slo:sli_error:ratio_rate1h{_ALL} > slo:error_budget:ratio{_ALL})"
@@ -79,7 +79,7 @@ _SUMMARY = Section(
             empty=_NONE,
         ),
         number(
-            "First one gone in",
+            "First gone in",
             "When is the first budget used up, at the pace of the last six hours?",
             now(f"min(slo:error_budget_exhaustion:seconds{_ALL}) / {units.DAY_S}"),
             unit=units.DAYS,

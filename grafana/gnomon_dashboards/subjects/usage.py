@@ -108,7 +108,7 @@ _SUMMARY = Section(
             units.RATIO,
         ),
         _number(
-            "CPU, busiest",
+            "CPU peak",
             "cpu_percent_max",
             "cpu_max_ratio",
             "How much CPU did the process use in the busiest interval?",
@@ -129,14 +129,14 @@ _SUMMARY = Section(
             units.BYTES,
         ),
         _number(
-            "VRAM, after",
+            "VRAM left",
             "gpu_vram_mb_current",
             "gpu_vram_current_bytes",
             "How much memory of GPUs did the process hold at the end?",
             units.BYTES,
         ),
         _number(
-            "VRAM, peak",
+            "VRAM peak",
             "gpu_vram_mb_peak",
             "gpu_vram_peak_bytes",
             "How much memory of GPUs did the process hold at most?",
