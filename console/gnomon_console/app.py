@@ -16,7 +16,9 @@ from gnomon_console.access.listening import loopback
 from gnomon_console.access.login import Login
 from gnomon_console.access.sessions import Session
 from gnomon_console.alerts.alertmanager import Alertmanager
+from gnomon_console.alerts.database import Database, backend
 from gnomon_console.alerts.history import History
+from gnomon_console.alerts.watch import Watch
 from gnomon_console.api import Data
 from gnomon_console.boards import Boards
 from gnomon_console.map.board import board as map_board
@@ -70,13 +72,14 @@ def make(settings: Settings, web: WebFile | None = None) -> FastAPI:
     boards = Boards(settings.dashboards, own=(the_map, slos))
 
     alertmanager = Alertmanager(settings.alertmanager)
-    history = History(settings.data / "alerts.db", alertmanager)
+    history = History(Database(backend(settings.database, settings.data / "alerts.db")))
+    watch = Watch(alertmanager, prometheus, history)
     # Where there is a Jaeger, it has the traces.
     store = None if settings.jaeger else Store(settings.data / "traces.db")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        running = [asyncio.create_task(each) for each in (history.run(), door.watch())]
+        running = [asyncio.create_task(each) for each in (watch.run(), door.watch())]
         yield
         for task in running:
             task.cancel()
@@ -108,7 +111,7 @@ def make(settings: Settings, web: WebFile | None = None) -> FastAPI:
     IndexPage(boards, setup).serve()
     SetupPage(setup).serve()
     trace = f"{settings.jaeger}/trace/{{}}" if settings.jaeger else "/traces/{}"
-    AlertsPage(history, alertmanager, settings.root).serve()
+    AlertsPage(watch, settings.root).serve()
     dashboards = DashboardPage(boards, prometheus, trace)
     dashboards.serve()
     MapPage(dashboards, the_map).serve()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +11,7 @@ import pytest
 import rulebook
 import servers
 from alertmanagers import House
-from gnomon_console.alerts.alertmanager import Alert, Alertmanager, AlertsError
-from gnomon_console.alerts.history import Episode, History, means
+from gnomon_console.alerts.alertmanager import Alert, Alertmanager, AlertsError, Matcher
 from gnomon_console.alerts.runbooks import section
 
 LABELS = {
@@ -53,8 +52,8 @@ async def eventually(what: Callable[[], Awaitable[Any]]) -> Any:
     return found
 
 
-def test_an_alert_is_taken_and_let_go(running):
-    """By a silence of exactly that alert, in somebody's name, which can be ended."""
+def test_what_fires_comes_with_all_that_is_known_of_it(running):
+    """Its labels and words, whether it is silenced, and by what."""
     other = {**LABELS, "instance": "b"}
     running.post(LABELS, other, summary="shop fails")
 
@@ -67,7 +66,10 @@ def test_an_alert_is_taken_and_let_go(running):
         one = next(each for each in alerts if each.labels["instance"] == "a")
         assert (one.name, one.service, one.severity) == ("ServiceErrorsHigh", "shop", "critical")
         assert one.annotations["summary"] == "shop fails"
-        silence = await client.acknowledge(one.labels, "Ada", "on it", timedelta(hours=1))
+        assert one.source.startswith("http://prometheus.example.org/")
+        ends = datetime.now(UTC) + timedelta(hours=1)
+        matchers = [Matcher("instance", "=~", "a|c"), Matcher("service", "!=", "bank")]
+        silence = await client.silence(matchers, "Ada", "on it", ends)
 
         async def taken() -> dict[str, tuple[str, ...]]:
             return {a.labels["instance"]: a.silences for a in await client.alerts()}
@@ -80,15 +82,16 @@ def test_an_alert_is_taken_and_let_go(running):
 
         await eventually(is_taken)
         [found] = await client.silences()
-        assert (found.author, found.comment, found.acknowledges) == (
-            "Ada",
-            "Acknowledged: on it",
-            True,
-        )
-        assert 'instance="a"' in found.matchers
+        assert (found.author, found.comment, found.state) == ("Ada", "on it", "active")
+        assert found.words == 'instance=~"a|c", service!="bank"'
+        assert [found.fits(each) for each in (LABELS, other)] == [True, False]
+        assert abs((found.ends - ends).total_seconds()) < 1
+        later = ends + timedelta(hours=1)
+        assert await client.silence(matchers, "Ada", "on it", later, found) == silence
         await client.expire(silence)
         await eventually(is_free)
-        assert await client.silences() == []
+        [found] = await client.silences()
+        assert (found.state, found.by_hand) == ("expired", True)
 
     asked(running.url, lambda client: asyncio.wait_for(steps(client), 60))
 
@@ -104,61 +107,6 @@ def test_nobody_there_is_said_with_the_address():
     url = f"http://127.0.0.1:{servers.free_port()}"
     with pytest.raises(AlertsError, match=f"{url} cannot be reached"):
         asked(url, lambda client: client.alerts())
-
-
-def test_what_has_been_is_kept(running, tmp_path):
-    """From its beginning to its end, with who took it; an outage of Alertmanager ends nothing."""
-    path = tmp_path / "history" / "alerts.db"
-
-    async def steps(client: Alertmanager) -> None:
-        history = History(path, client)
-
-        async def until(what: Callable[[Episode], object]) -> Episode:
-            async def there() -> Episode | None:
-                await history.look()
-                found = history.episodes(0)
-                return found[0] if found and what(found[0]) else None
-
-            found: Episode = await eventually(there)
-            return found
-
-        running.post(LABELS, {"alertname": "Watchdog", "severity": "none"}, summary="shop fails")
-        first = await until(lambda each: each.name)
-        assert (first.name, first.summary, first.ended) == ("ServiceErrorsHigh", "shop fails", None)
-        await client.acknowledge(LABELS, "Ada", "", timedelta(hours=1))
-        assert (await until(lambda each: each.taken)).taker == "Ada"
-
-        address, client._address = client._address, f"http://127.0.0.1:{servers.free_port()}"
-        for _ in range(3):
-            await history.look()
-        assert "cannot be reached" in history.trouble
-        assert history.episodes(0)[0].ended is None
-
-        client._address = address
-        running.post(LABELS, over=True)
-        over = await until(lambda each: each.ended)
-        assert over.began == first.began
-        assert len(history.episodes(0)) == 1
-        history.close()
-        # Somebody starts the console again.
-        history = History(path, client)
-        assert history.episodes(0) == [over]
-        history.close()
-
-    asked(running.url, lambda client: asyncio.wait_for(steps(client), 90))
-
-
-def test_the_means_of_a_service():
-    """Over what there is: nobody took the second, and the third still fires."""
-
-    def episode(began: float, ended: float | None, taken: float | None) -> Episode:
-        return Episode("A", "critical", "shop", {}, "", began, ended, taken, "")
-
-    [found] = means([episode(0, 100, 10), episode(1000, 1300, None), episode(4000, None, 4030)])
-    assert (found.service, found.count) == ("shop", 3)
-    assert (found.to_take, found.to_end, found.between) == (20, 200, 2000)
-    [alone] = means([episode(5, None, None)])
-    assert (alone.to_take, alone.to_end, alone.between) == (None, None, None)
 
 
 @pytest.mark.parametrize("alert", rulebook.ALERTS, ids=lambda alert: alert.name)

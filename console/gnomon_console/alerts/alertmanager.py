@@ -1,16 +1,16 @@
 """Alertmanager's API, as far as the console asks it."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
 
-_PATIENCE_S = 10.0
-
-#: By whom a silence of the console's was made, in the comment that is its only free text.
-_MARK = "Acknowledged"
+#: Seconds that an answer may take.
+_PATIENCE_S = 6.0
 
 
 class AlertsError(Exception):
@@ -19,14 +19,20 @@ class AlertsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert that fires. silences: the ids of those that hold it back; inhibited: by another."""
+    """One alert that fires. silences: the ids of those that hold it back; inhibited: by another.
+
+    source: where its expression is drawn. known: whether Alertmanager has it; else only Prometheus
+    says that it fires.
+    """
 
     fingerprint: str
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     since: datetime
-    silences: tuple[str, ...]
-    inhibited: bool
+    silences: tuple[str, ...] = ()
+    inhibited: bool = False
+    source: str = ""
+    known: bool = True
 
     @property
     def name(self) -> str:
@@ -45,19 +51,71 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class Matcher:
+    """What a label has to be, as a silence or a route says it. sign: =, !=, =~ or !~."""
+
+    name: str
+    sign: str
+    value: str
+
+    def fits(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels are so; a missing one is empty."""
+        found = labels.get(self.name, "")
+        same = _fits(self.value, found) if "~" in self.sign else found == self.value
+        return same != ("!" in self.sign)
+
+    def __str__(self) -> str:
+        return f'{self.name}{self.sign}"{self.value}"'
+
+
+@lru_cache(maxsize=1024)
+def _pattern(text: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(text)
+    except re.error:  # Go's expressions are others in small things
+        return None
+
+
+def _fits(pattern: str, text: str) -> bool:
+    compiled = _pattern(pattern)
+    return compiled is not None and compiled.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
-    """A silence that holds."""
+    """A silence: one that holds, or has ended within the days that Alertmanager keeps it.
+
+    state: active, pending or expired. updated: when it was last changed; one that somebody ended
+    was changed then.
+    """
 
     id: str
-    matchers: str
+    matchers: tuple[Matcher, ...]
     author: str
     comment: str
+    starts: datetime
     ends: datetime
+    updated: datetime
+    state: str = "active"
 
     @property
-    def acknowledges(self) -> bool:
-        """Whether somebody took an alert by it, here."""
-        return self.comment.startswith(_MARK)
+    def active(self) -> bool:
+        """Whether it holds."""
+        return self.state == "active"
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether it was ended, rather than ran out."""
+        return self.state == "expired" and (self.ends - self.updated).total_seconds() < 1
+
+    @property
+    def words(self) -> str:
+        """What it holds back, as Alertmanager writes it."""
+        return ", ".join(map(str, self.matchers))
+
+    def fits(self, labels: Mapping[str, str]) -> bool:
+        """Whether it holds back an alert with these labels."""
+        return all(each.fits(labels) for each in self.matchers)
 
 
 class Alertmanager:
@@ -82,51 +140,76 @@ class Alertmanager:
                 since=_time(each["startsAt"]),
                 silences=tuple(each["status"].get("silencedBy") or ()),
                 inhibited=bool(each["status"].get("inhibitedBy")),
+                source=each.get("generatorURL", ""),
             )
             for each in await self._ask("GET", "alerts")
         ]
 
     async def silences(self) -> list[Silence]:
-        """Return the silences that hold now. Raise AlertsError."""
+        """Return the silences, with those that ended within the last days. Raise AlertsError."""
         return [
             Silence(
                 id=each["id"],
-                matchers=", ".join(_matcher(matcher) for matcher in each["matchers"]),
+                matchers=tuple(_matcher(matcher) for matcher in each["matchers"]),
                 author=each["createdBy"],
                 comment=each["comment"],
+                starts=_time(each["startsAt"]),
                 ends=_time(each["endsAt"]),
+                updated=_time(each["updatedAt"]),
+                state=each["status"]["state"],
             )
             for each in await self._ask("GET", "silences")
-            if each["status"]["state"] == "active"
         ]
 
-    async def acknowledge(
-        self, labels: Mapping[str, str], author: str, reason: str, lasts: timedelta
+    async def silence(
+        self,
+        matchers: Sequence[Matcher],
+        author: str,
+        comment: str,
+        ends: datetime,
+        renews: Silence | None = None,
     ) -> str:
-        """Hold back exactly this alert, in somebody's name; return the silence's id.
+        """Hold back what fits until then; return the silence's id. Raise AlertsError.
 
-        Raise AlertsError.
+        renews: the silence that shall end then; the others of its properties have to be the same.
         """
-        now = datetime.now(UTC)
-        said = await self._ask(
-            "POST",
-            "silences",
-            {
-                "matchers": [
-                    {"name": name, "value": value, "isRegex": False, "isEqual": True}
-                    for name, value in sorted(labels.items())
-                ],
-                "startsAt": now.isoformat(),
-                "endsAt": (now + lasts).isoformat(),
-                "createdBy": author,
-                "comment": f"{_MARK}: {reason}" if reason else _MARK,
-            },
-        )
-        return str(said["silenceID"])
+        given = {
+            "matchers": [
+                {
+                    "name": each.name,
+                    "value": each.value,
+                    "isRegex": "~" in each.sign,
+                    "isEqual": "!" not in each.sign,
+                }
+                for each in matchers
+            ],
+            "startsAt": (renews.starts if renews else datetime.now(UTC)).isoformat(),
+            "endsAt": ends.isoformat(),
+            "createdBy": author,
+            "comment": comment,
+        }
+        if renews:
+            given["id"] = renews.id
+        return str((await self._ask("POST", "silences", given))["silenceID"])
 
     async def expire(self, silence: str) -> None:
         """End a silence. Raise AlertsError."""
         await self._ask("DELETE", f"silence/{silence}")
+
+    async def over(self, alert: Alert, ended: datetime) -> None:
+        """Say that an alert is over, as Prometheus does. Raise AlertsError."""
+        given = {
+            "labels": dict(alert.labels),
+            "annotations": dict(alert.annotations),
+            "startsAt": alert.since.isoformat(),
+            "endsAt": ended.isoformat(),
+            "generatorURL": alert.source,
+        }
+        await self._ask("POST", "alerts", [given])
+
+    async def config(self) -> str:
+        """Return the YAML that it runs by, without secrets. Raise AlertsError."""
+        return str((await self._ask("GET", "status"))["config"]["original"])
 
     async def _ask(self, method: str, path: str, given: Any = None) -> Any:
         if self._session is None:
@@ -137,7 +220,8 @@ class Alertmanager:
                 if answer.status >= 400:
                     text = (await answer.text())[:300].strip()
                     raise AlertsError(f"Alertmanager refused: {text or answer.status}")
-                return await answer.json() if method != "DELETE" else None
+                body = await answer.read()
+                return await answer.json() if body else None
         except TimeoutError:
             raise AlertsError(f"Alertmanager took more than {_PATIENCE_S:.0f} s") from None
         except (aiohttp.ClientError, ValueError) as error:
@@ -150,6 +234,6 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _matcher(given: Mapping[str, Any]) -> str:
+def _matcher(given: Mapping[str, Any]) -> Matcher:
     sign = ("=" if given.get("isEqual", True) else "!") + ("~" if given["isRegex"] else "")
-    return f'{given["name"]}{"!=" if sign == "!" else sign}"{given["value"]}"'
+    return Matcher(given["name"], "!=" if sign == "!" else sign, given["value"])

@@ -1,43 +1,53 @@
-"""What has fired: when, for how long, and who took it; in a file, for half a year.
+"""What has fired: when, for how long, and who took it; in a database, for half a year.
 
-Alertmanager forgets an alert as it ends, and tells nobody of the end of a silenced one. So it is
-asked every few seconds, and what is missing from its answer twice has ended.
+Alertmanager forgets an alert as it ends, and tells nobody of the end of a silenced one. So it and
+Prometheus are asked every few seconds, and what is missing from both answers twice has ended. What
+happened while nobody looked is filled in from Prometheus' past.
 """
 
-import asyncio
 import json
-import sqlite3
-import time
+import math
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Any
 
-from gnomon_console.alerts.alertmanager import Alert, Alertmanager, AlertsError, Silence
-
-#: Seconds between two looks.
-LOOK_S = 5.0
+from gnomon_console.alerts import leases
+from gnomon_console.alerts.alertmanager import Alert, Silence
+from gnomon_console.alerts.database import Database, Transaction
+from gnomon_console.alerts.firing import STEP_S, Past, same
 
 #: How long an episode is kept after its end.
 KEPT_S = 183 * 86400.0
 
+#: A silence that began so many seconds before an alert, at most, is an answer to it.
+_SLACK_S = 2.0
+
+#: Seconds between two looks for what is too old.
+_FORGET_S = 3600.0
+
+#: Labels and annotations longer than that say nothing more; characters.
+_LONGEST = 4000
+
 _SCHEMA = """
-PRAGMA journal_mode = WAL;
-CREATE TABLE IF NOT EXISTS episodes (
-    number INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL, name TEXT NOT NULL,
-    severity TEXT NOT NULL, service TEXT NOT NULL, labels TEXT NOT NULL, summary TEXT NOT NULL,
-    began REAL NOT NULL, ended REAL, taken REAL, taker TEXT NOT NULL DEFAULT '',
-    UNIQUE (fingerprint, began)
+CREATE TABLE IF NOT EXISTS alert_episodes (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, severity TEXT NOT NULL, service TEXT NOT NULL,
+    labels TEXT NOT NULL, summary TEXT NOT NULL, began {number} NOT NULL, ended {number},
+    taken {number}, taker TEXT NOT NULL, reason TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS by_began ON episodes (began);
+CREATE INDEX IF NOT EXISTS alert_episodes_began ON alert_episodes (began);
+CREATE TABLE IF NOT EXISTS alert_known (id INTEGER PRIMARY KEY, until {number} NOT NULL)
 """
+
+_COLUMNS = "id, name, severity, service, labels, summary, began, ended, taken, taker, reason"
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     """One alert from its beginning to its end, None while it fires. Times in Unix seconds.
 
-    taken, taker: when it was acknowledged, and by whom; None and "" for never.
+    taken, taker, reason: when it was acknowledged, by whom, and what they said; None and "" for
+    never.
     """
 
     name: str
@@ -49,138 +59,341 @@ class Episode:
     ended: float | None
     taken: float | None
     taker: str
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """How one service fared. In seconds; None where there is nothing to take the mean of.
-
-    to_take: from its beginning until somebody took an alert (MTTA). to_end: until it ended (MTTR).
-    between: from one beginning to the next (MTBF).
-    """
-
-    service: str
-    count: int
-    to_take: float | None
-    to_end: float | None
-    between: float | None
+    reason: str = ""
+    id: str = ""
 
 
 class History:
-    """The episodes, kept by asking again and again."""
+    """The episodes, in a database that may be away for a while."""
 
-    def __init__(self, path: Path, alertmanager: Alertmanager) -> None:
-        """Open the file, or make it. Raise sqlite3.Error or OSError where that cannot be."""
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, isolation_level=None)
-        path.chmod(0o600)
-        self._database.executescript(_SCHEMA)
-        self._alertmanager = alertmanager
-        self._missed: set[int] = set()
-        self.alerts: Sequence[Alert] = ()
-        self.silences: Sequence[Silence] = ()
-        #: Why the newest look failed, "" if it did not.
-        self.trouble = "Not asked yet"
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._ready = False
+        self._missed: dict[str, float] = {}
+        self._forgot = 0.0
+        #: Grows with each change.
+        self.revision = 0
 
-    async def run(self, *, look_s: float = LOOK_S) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            await self.look()
-            await asyncio.sleep(look_s)
+    async def known(self) -> float:
+        """Return the Unix time until which everything is written down, 0 for never.
 
-    async def look(self) -> None:
-        """Ask once, and write down what is new."""
-        try:
-            self.alerts, self.silences = await asyncio.gather(
-                self._alertmanager.alerts(), self._alertmanager.silences()
+        Raise DatabaseError.
+        """
+        found: float = await self._do(_known)
+        return found
+
+    async def note(
+        self,
+        alerts: Sequence[Alert],
+        silences: Sequence[Silence],
+        *,
+        at: float,
+        ended: Callable[[Mapping[str, str]], bool],
+        until: float | None,
+    ) -> None:
+        """Write down what fires at a time.
+
+        ended: whether an alert with these labels, which is not among the alerts, does not fire.
+        until: the time until which everything is known then, None where that is no later than
+        before. Raise DatabaseError.
+        """
+        self._changed(
+            await self._do(
+                lambda do: self._note(do, alerts, silences, at=at, ended=ended, until=until)
             )
-        except AlertsError as error:
-            # Nothing has ended because nobody answers.
-            self.trouble = str(error)
-            return
-        self.trouble = ""
-        try:
-            self._note(self.alerts, self.silences, time.time())
-        except sqlite3.Error as error:
-            self.trouble = f"The history cannot be written: {error}"
+        )
 
-    def _note(self, alerts: Sequence[Alert], silences: Sequence[Silence], now: float) -> None:
-        write = self._database.execute
-        takers = {each.id: each.author for each in silences}
-        firing = {}
+    async def fill(
+        self,
+        past: Sequence[Past],
+        firing: Sequence[Alert] | None,
+        silences: Sequence[Silence],
+        start: float,
+        end: float,
+    ) -> None:
+        """Write down what Prometheus says has fired between two times.
+
+        firing: what fires now, None where that is not known. Raise DatabaseError.
+        """
+        self._changed(await self._do(lambda do: _fill(do, past, firing, silences, (start, end))))
+
+    async def episodes(self, since: float, limit: int = 20_000) -> list[Episode]:
+        """Return the newest episodes that began after a time, or lasted until then.
+
+        Raise DatabaseError.
+        """
+        rows = await self._do(
+            lambda do: do(
+                f"SELECT {_COLUMNS} FROM alert_episodes"  # noqa: S608  # nothing from outside
+                " WHERE began >= ? OR ended IS NULL OR ended >= ? ORDER BY began DESC, id LIMIT ?",
+                [since, since, limit],
+            )
+        )
+        return [_episode(row) for row in rows]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._database.close()
+
+    def _changed(self, count: int) -> None:
+        if count:
+            self.revision += 1
+
+    async def _do(self, work: Callable[[Transaction], Any]) -> Any:
+        kind = self._database.kind
+
+        def whole(do: Transaction) -> Any:
+            if kind.lock:
+                do(kind.lock)
+            if not self._ready:
+                for statement in _SCHEMA.format(number=kind.number).split(";"):
+                    do(statement)
+            return work(do)
+
+        found = await self._database.run(whole)
+        self._ready = True
+        return found
+
+    def _note(
+        self,
+        do: Transaction,
+        alerts: Sequence[Alert],
+        silences: Sequence[Silence],
+        *,
+        at: float,
+        ended: Callable[[Mapping[str, str]], bool],
+        until: float | None,
+    ) -> int:
+        before = _known(do)
+        open_ = _open(do)
+        changes = 0
         for alert in alerts:
             if alert.severity == "none":  # Watchdog and what inhibits: always there
                 continue
-            key = (alert.fingerprint, alert.since.timestamp())
-            firing[key] = alert
-            write(
-                "INSERT OR IGNORE INTO episodes"
-                " (fingerprint, name, severity, service, labels, summary, began)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    alert.fingerprint,
-                    alert.name,
-                    alert.severity,
-                    alert.service,
-                    json.dumps(dict(alert.labels)),
-                    alert.annotations.get("summary", alert.name),
-                    key[1],
-                ],
-            )
-            author = next((takers[each] for each in alert.silences if each in takers), None)
-            if author is not None:
-                write(
-                    "UPDATE episodes SET taken = ?, taker = ?"
-                    " WHERE fingerprint = ? AND began = ? AND taken IS NULL",
-                    [now, author, *key],
-                )
-        missing = {
-            number
-            for number, fingerprint, began in write(
-                "SELECT number, fingerprint, began FROM episodes WHERE ended IS NULL"
-            ).fetchall()
-            if (fingerprint, began) not in firing
-        }
-        for number in missing & self._missed:
-            write("UPDATE episodes SET ended = ? WHERE number = ?", [now, number])
-        self._missed = missing - self._missed
-        write("DELETE FROM episodes WHERE ended < ?", [now - KEPT_S])
+            since = alert.since.timestamp() if alert.known else at
+            episode = _match(open_, alert.labels)
+            # Between two looks it was over, and began again.
+            if episode and alert.known and before and since > max(before, episode.began) + 1:
+                _end(do, episode, min(since, max(before, episode.began)))
+                episode = None
+                changes += 1
+            if episode is None:
+                episode = _new(do, alert.labels, alert.annotations.get("summary", ""), since, None)
+                changes += 1
+            else:
+                changes += _told_more(do, episode, alert)
+            changes += _take(do, episode, silences)
+            open_ = [each for each in open_ if each.id != episode.id]
+        missed, self._missed = self._missed, {}
+        for episode in open_:
+            if not ended(episode.labels):
+                continue
+            if episode.id in missed:
+                _end(do, episode, missed[episode.id])
+                changes += 1
+            else:
+                self._missed[episode.id] = at
+        if until is not None:
+            _set_known(do, until)
+        if at - self._forgot > _FORGET_S:
+            do("DELETE FROM alert_episodes WHERE ended < ?", [at - KEPT_S])
+            self._forgot = at
+        return changes
 
-    def episodes(self, since: float, limit: int = 500) -> list[Episode]:
-        """Return the newest episodes that began after a time."""
-        rows = self._database.execute(
-            "SELECT name, severity, service, labels, summary, began, ended, taken, taker"
-            " FROM episodes WHERE began >= ? ORDER BY began DESC LIMIT ?",
-            [since, limit],
+
+def _fill(
+    do: Transaction,
+    past: Sequence[Past],
+    firing: Sequence[Alert] | None,
+    silences: Sequence[Silence],
+    window: tuple[float, float],
+) -> int:
+    start, end = window
+    changes = 0
+    there = {
+        row[0]: _episode(row)
+        for row in do(
+            f"SELECT {_COLUMNS} FROM alert_episodes"  # noqa: S608  # nothing from outside
+            " WHERE began <= ? AND (ended IS NULL OR ended >= ?)",
+            [end, start - STEP_S],
         )
-        return [
-            Episode(name, severity, service, json.loads(labels), *rest)
-            for name, severity, service, labels, *rest in rows
-        ]
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
-
-
-def means(episodes: Sequence[Episode]) -> list[Means]:
-    """Return the means of each service that had an alert, the most troubled first."""
-    found = []
-    for service in {each.service for each in episodes}:
-        ours = sorted((e for e in episodes if e.service == service), key=lambda e: e.began)
-        gaps = [later.began - each.began for each, later in pairwise(ours)]
-        found.append(
-            Means(
-                service=service,
-                count=len(ours),
-                to_take=_mean(ours, lambda each: each.taken),
-                to_end=_mean(ours, lambda each: each.ended),
-                between=sum(gaps) / len(gaps) if gaps else None,
-            )
+    }
+    used: set[str] = set()
+    for spell in past:
+        if spell.labels.get("severity") == "none":
+            continue
+        last = end if spell.ended is None else spell.ended
+        ours = [each for each in there.values() if same(each.labels, spell.labels)]
+        episode = next(
+            (each for each in ours if _overlap(each, spell.began, last) > 0),
+            # Prometheus' past is right to within a step.
+            next(
+                (
+                    each
+                    for each in ours
+                    if each.id not in used and _overlap(each, spell.began, last) > -STEP_S
+                ),
+                None,
+            ),
         )
-    return sorted(found, key=lambda each: (-each.count, each.service))
+        if episode is None:
+            episode = _new(do, spell.labels, "", spell.began, spell.ended)
+            changes += 1
+        elif episode.ended is None and spell.ended is not None:
+            over = max(spell.ended, episode.began)
+            episode = replace(episode, ended=over)
+            _end(do, episode, over)
+            changes += 1
+        there[episode.id] = episode
+        used.add(episode.id)
+        changes += _take(do, episode, silences)
+    if past and firing is not None:  # Without any, no rule was evaluated, and nobody knows.
+        for episode in there.values():
+            # It was over as soon as nobody looked: Prometheus has not seen it fire since.
+            if (
+                episode.ended is None
+                and episode.id not in used
+                and episode.began < start
+                and not any(same(episode.labels, alert.labels) for alert in firing)
+            ):
+                _end(do, episode, start)
+                changes += 1
+    _set_known(do, end)
+    return changes
 
 
-def _mean(episodes: Sequence[Episode], when: Callable[[Episode], float | None]) -> float | None:
-    took = [at - each.began for each in episodes if (at := when(each)) is not None]
-    return sum(took) / len(took) if took else None
+def _overlap(episode: Episode, began: float, ended: float) -> float:
+    """Return how long an episode and a time have in common, less than 0 where they lie apart."""
+    last = ended if episode.ended is None else episode.ended
+    return min(last, ended) - max(episode.began, began)
+
+
+def _known(do: Transaction) -> float:
+    rows = do("SELECT until FROM alert_known WHERE id = 1")
+    return float(rows[0][0]) if rows else 0.0
+
+
+def _set_known(do: Transaction, until: float) -> None:
+    do(
+        "INSERT INTO alert_known (id, until) VALUES (1, ?)"
+        " ON CONFLICT (id) DO UPDATE SET until = excluded.until",
+        [until],
+    )
+
+
+def _open(do: Transaction) -> list[Episode]:
+    return [
+        _episode(row)
+        for row in do(
+            f"SELECT {_COLUMNS} FROM alert_episodes WHERE ended IS NULL"  # noqa: S608
+        )
+    ]
+
+
+def _match(episodes: Sequence[Episode], labels: Mapping[str, str]) -> Episode | None:
+    """Return the episode of an alert: the one with just its labels, if there is one."""
+    ours = [each for each in episodes if same(each.labels, labels)]
+    return next((each for each in ours if each.labels == labels), ours[0] if ours else None)
+
+
+def _new(
+    do: Transaction, labels: Mapping[str, str], summary: str, began: float, ended: float | None
+) -> Episode:
+    labels = {_clean(name): _clean(value) for name, value in labels.items()}
+    name = labels.get("alertname", "alert")
+    episode = Episode(
+        name=name,
+        severity=labels.get("severity", "warning"),
+        service=labels.get("service", ""),
+        labels=labels,
+        summary=_clean(summary) or name,
+        began=began,
+        ended=ended,
+        taken=None,
+        taker="",
+        id=uuid.uuid4().hex,
+    )
+    do(
+        f"INSERT INTO alert_episodes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        [
+            episode.id,
+            name,
+            episode.severity,
+            episode.service,
+            json.dumps(labels),
+            episode.summary,
+            began,
+            ended,
+            None,
+            "",
+            "",
+        ],
+    )
+    return episode
+
+
+def _told_more(do: Transaction, episode: Episode, alert: Alert) -> int:
+    """Write down what Alertmanager knows of an alert and Prometheus' past did not."""
+    summary = _clean(alert.annotations.get("summary", "")) or episode.summary
+    labels = {_clean(name): _clean(value) for name, value in alert.labels.items()}
+    if len(labels) < len(episode.labels):
+        labels = dict(episode.labels)
+    if (labels, summary) == (episode.labels, episode.summary):
+        return 0
+    do(
+        "UPDATE alert_episodes SET labels = ?, summary = ? WHERE id = ?",
+        [json.dumps(labels), summary, episode.id],
+    )
+    return 1
+
+
+def _take(do: Transaction, episode: Episode, silences: Sequence[Silence]) -> int:
+    """Write down who took an alert first: who silenced it after it had begun."""
+    if episode.taken is not None:
+        return 0
+    answers = [
+        each
+        for each in silences
+        if episode.began - _SLACK_S <= each.starts.timestamp() < (episode.ended or math.inf)
+        and each.state != "pending"
+        and each.fits(episode.labels)
+    ]
+    if not answers:
+        return 0
+    first = min(answers, key=lambda each: each.starts)
+    do(
+        "UPDATE alert_episodes SET taken = ?, taker = ?, reason = ? WHERE id = ?",
+        [
+            max(first.starts.timestamp(), episode.began),
+            _clean(first.author),
+            _clean(leases.reason(first)),
+            episode.id,
+        ],
+    )
+    return 1
+
+
+def _end(do: Transaction, episode: Episode, at: float) -> None:
+    do("UPDATE alert_episodes SET ended = ? WHERE id = ?", [max(at, episode.began), episode.id])
+
+
+def _episode(row: Sequence[Any]) -> Episode:
+    number, name, severity, service, labels, summary, began, ended, taken, taker, reason = row
+    return Episode(
+        name=name,
+        severity=severity,
+        service=service,
+        labels=json.loads(labels),
+        summary=summary,
+        began=began,
+        ended=ended,
+        taken=taken,
+        taker=taker,
+        reason=reason,
+        id=number,
+    )
+
+
+def _clean(text: str) -> str:
+    """Return text that every database takes: no NUL, no half of a character, no novel."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:_LONGEST]

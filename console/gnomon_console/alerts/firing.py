@@ -1,0 +1,128 @@
+"""What Prometheus says of alerts: what fires now, and what has, for as long as it remembers.
+
+It knows of alerts that Alertmanager has forgotten or was never told of, and of those that fired
+while the console was off. Its labels lack what ``alert_relabel_configs`` add on the way to
+Alertmanager, as ``host``: so an alert is the same where one's labels are among the other's.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gnomon_console.alerts.alertmanager import Alert
+from gnomon_console.prometheus import AskError, Prometheus
+from gnomon_console.ranges import Range
+
+#: Seconds between two points of the past: what most rules are evaluated at, or less often.
+STEP_S = 30.0
+
+#: Seconds of the past that are asked for at once: 2880 points, a quarter of what one answer holds.
+CHUNK_S = 86400.0
+
+_PATIENCE_S = 8.0
+
+_EXPR = 'ALERTS{alertstate="firing"}'
+_OWN = {"__name__", "alertstate"}
+
+#: Fires for as long as rules are evaluated.
+_WATCHDOG = "Watchdog"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """That an alert has fired. Unix seconds; ended: None where it did at the end of what was asked.
+
+    known: whether it began within what was asked, rather than before.
+    """
+
+    labels: Mapping[str, str]
+    began: float
+    ended: float | None
+    known: bool
+
+
+def same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two sets of labels are of one alert."""
+    if one.get("alertname") != other.get("alertname"):
+        return False
+    less, more = (one, other) if len(one) <= len(other) else (other, one)
+    return less.items() <= more.items()
+
+
+async def now(prometheus: Prometheus) -> list[Alert]:
+    """Return what fires now. Raise AskError."""
+    try:
+        found = await asyncio.wait_for(prometheus.page("alerts"), _PATIENCE_S)
+    except TimeoutError:
+        raise AskError(f"Prometheus took more than {_PATIENCE_S:.0f} s to answer") from None
+    return [
+        Alert(
+            fingerprint="",
+            labels=each["labels"],
+            annotations=each["annotations"],
+            since=datetime.fromisoformat(each["activeAt"]).astimezone(UTC),
+            known=False,
+        )
+        for each in found["alerts"]
+        if each["state"] == "firing"
+    ]
+
+
+async def past(prometheus: Prometheus, start: float, end: float) -> list[Past]:
+    """Return what has fired between two Unix times, by its beginning. Raise AskError.
+
+    The times are right to within STEP_S. What fired before and after Prometheus itself was off has
+    fired all the time, as far as anybody knows.
+    """
+    at = Range(start, end, STEP_S)
+    series = await prometheus.range(_EXPR, at)
+    points = {
+        tuple(sorted((k, v) for k, v in each.labels.items() if k not in _OWN)): [
+            moment for moment, _ in each.points
+        ]
+        for each in series
+    }
+    rules = sorted(
+        {
+            moment
+            for labels, moments in points.items()
+            if dict(labels).get("alertname") == _WATCHDOG
+            for moment in moments
+        }
+    )
+    found = [
+        Past(dict(labels), began, ended, began > start + STEP_S)
+        for labels, moments in points.items()
+        for began, ended in _spells(moments, rules, end)
+    ]
+    return sorted(found, key=lambda each: each.began)
+
+
+def _spells(
+    moments: Sequence[float], rules: Sequence[float], end: float
+) -> list[tuple[float, float | None]]:
+    """Return the times without a break. rules: when rules are known to have been evaluated."""
+    spells: list[list[float]] = []
+    evaluated = set(rules)
+    for moment in moments:
+        if spells and (
+            moment - spells[-1][1] < 1.5 * STEP_S
+            or (evaluated and not _any(evaluated, spells[-1][1] + STEP_S, moment))
+        ):
+            spells[-1][1] = moment
+        else:
+            spells.append([moment, moment])
+    # Nothing is over because Prometheus says nothing any more.
+    known = max(rules, default=end)
+    return [
+        (began, None if last > min(end, known) - 1.5 * STEP_S else last + STEP_S)
+        for began, last in spells
+    ]
+
+
+def _any(evaluated: set[float], start: float, end: float) -> bool:
+    """Whether rules were evaluated at a point after ``start`` and before ``end``."""
+    return any(
+        start + number * STEP_S in evaluated for number in range(int((end - start) / STEP_S + 0.5))
+    )
