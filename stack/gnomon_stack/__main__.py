@@ -61,7 +61,8 @@ def up(here: home.Home) -> None:
     GNOMON_EXPORTER_PORT, GNOMON_PROMETHEUS_PORT and GNOMON_ALERTMANAGER_PORT move the ports;
     GNOMON_PROMETHEUS_SIZE caps what Prometheus keeps (5GB). GNOMON_DEMO=off leaves the demo out,
     which GNOMON_DEMO_PORT and GNOMON_EXCHANGE_PORT move; GNOMON_CONSOLE=off and
-    GNOMON_CONSOLE_PORT do so with the console.
+    GNOMON_CONSOLE_PORT do so with the console, which GNOMON_CONSOLE_HOST and
+    GNOMON_CONSOLE_WEB_CONFIG (users, TLS) show to other machines.
     """
     sys.exit(run_stack(here, os.environ, _console()))
 

@@ -54,6 +54,7 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
     without_console = console_part.left_out(environ)
     if without_console:
         del wanted[CONSOLE]
+    away = console_part.away(environ, wanted)
     home.prepare()
     with ExitStack() as stack:
         try:
@@ -65,6 +66,11 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
             say(f"The demo is left out: {without_demo}")
         if without_console:
             say(f"The console is left out: {without_console}")
+        if away:
+            say(
+                f"The console answers at {away} and not at 127.0.0.1 in plain HTTP: Prometheus "
+                "does not scrape it, and the demo sends it no traces."
+            )
         _refuse_taken(wanted)
         found = _programs(home, say)
         for name, why in _left_out(home, found, say).items():
@@ -76,10 +82,12 @@ def up(home: Home, environ: Mapping[str, str], console: Console) -> int:
         active = {
             part: port
             for part, port in wanted.items()
-            if part in {EXPORTER, CONSOLE, *desk.PARTS} or part.name in found
+            if part in {EXPORTER, *desk.PARTS}
+            or part.name in found
+            or (part is CONSOLE and not away)
         }
         stack.enter_context(desk.targets(home, wanted, say))
-        stack.enter_context(console_part.targets(home, wanted, say))
+        stack.enter_context(console_part.targets(home, {} if away else wanted, say))
         # Receivers' secrets may stand in variables, which are no business of any part.
         theirs = {k: v for k, v in environ.items() if not k.startswith(alerting.PREFIX)}
         supervisor = stack.enter_context(

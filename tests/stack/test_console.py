@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import servers
+from certificates import Authority
 from gnomon_stack import console
 from gnomon_stack.parts import CONSOLE, ports
 from gnomon_stack.trouble import Trouble
@@ -43,6 +44,51 @@ def test_traces_go_to_it_unless_somebody_says_otherwise(checkout, name):
     assert endpoint not in console.answers(checkout.home, {}, {}, ())
     elsewhere = {name: "http://127.0.0.1:4318"}
     assert endpoint not in console.answers(checkout.home, elsewhere, {CONSOLE: 8090}, ())
+
+
+_HASH = "$2b$04$abcdefghijklmnopqrstuuXxMkuz1bpmCAhqLkdIM4CzHNLBzdJm."
+
+
+def test_it_is_away_where_loopback_does_not_reach_it(tmp_path):
+    """By another address, or by TLS; not where it is reached there, too."""
+    users = tmp_path / "web.yml"
+    users.write_text(f"basic_auth_users: {{ann: '{_HASH}'}}\n")
+    tls = tmp_path / "tls.yml"
+    certificate, key = Authority().server(tmp_path)
+    section = f"tls_server_config: {{cert_file: {certificate}, key_file: {key}}}\n"
+    tls.write_text(users.read_text() + section)
+
+    def away(host, file=""):
+        given = {"GNOMON_CONSOLE_HOST": host, "GNOMON_CONSOLE_WEB_CONFIG": str(file)}
+        return console.away(given, {CONSOLE: 8090})
+
+    assert away("") is None
+    assert away("localhost") is None
+    assert away("0.0.0.0", users) is None
+    assert away("192.0.2.1", users) == "http://192.0.2.1:8090"
+    assert away("2001:db8::1", users) == "http://[2001:db8::1]:8090"
+    assert away("127.0.0.1", tls) == "https://127.0.0.1:8090"
+    assert console.away({"GNOMON_CONSOLE_HOST": "0.0.0.0"}, {}) is None
+    with pytest.raises(Trouble, match="nobody would be asked for a password"):
+        away("0.0.0.0")
+
+
+def test_what_is_away_is_sent_no_traces(checkout, tmp_path):
+    """And knows where its file is."""
+    file = tmp_path / "web.yml"
+    file.write_text(f"basic_auth_users: {{ann: '{_HASH}'}}\n")
+    given = {"GNOMON_CONSOLE_WEB_CONFIG": str(file), "GNOMON_CONSOLE_HOST": "192.0.2.1"}
+    said = console.answers(checkout.home, given, {CONSOLE: 8090}, ())
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in said
+    assert said["GNOMON_CONSOLE_WEB_CONFIG"] == str(file)
+
+
+def test_the_stack_does_not_start_with_an_open_console(checkout):
+    """Before anything has."""
+    checkout.env["GNOMON_CONSOLE_HOST"] = "0.0.0.0"
+    ended = checkout.run("up")
+    assert ended.returncode == 2
+    assert "basic_auth_users in a file that GNOMON_CONSOLE_WEB_CONFIG names" in ended.stderr
 
 
 def test_prometheus_finds_it_only_while_it_runs(checkout):

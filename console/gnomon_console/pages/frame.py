@@ -20,7 +20,6 @@ PLACES = (
     ("This machine", "dns", "/setup"),
 )
 
-
 #: Asks whether the session goes on when the connection does not; the login page leads back here.
 _ENDED = """
 addEventListener('load', () => window.socket && window.socket.on('connect_error', async () => {
