@@ -33,8 +33,10 @@ def test_a_dashboard_opens_without_a_complaint(shown, board):
     """
     shown.wide(1400)
     shown.open(f"/d/gnomon-{board}")
-    for fold in shown.page.locator(".section .q-item[aria-expanded=false]").all():
-        fold.click()
+    shown.page.evaluate(
+        "document.querySelectorAll('.section .q-item[aria-expanded=false]')"
+        ".forEach(fold => fold.click())"
+    )
     shown.page.wait_for_function(
         "() => [...document.querySelectorAll('.panel-body')]"
         ".every(e => +e.dataset.drawn > 0 || e.querySelector('.words'))"

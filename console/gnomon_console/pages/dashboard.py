@@ -106,7 +106,7 @@ class DashboardPage:
                 value=every,
                 label="Refresh",
                 on_change=lambda event: ui.run_javascript(f"gnomon.every({event.value})"),
-            ).props("dense options-dense outlined").classes("min-w-20")
+            ).props("dense options-dense outlined").classes("min-w-28")
         ui.label(board.purpose).classes("text-sm text-gray-500 px-1")
 
 
@@ -157,7 +157,11 @@ def _panel(panel: Panel, title: str) -> dict[str, Any]:
         with ui.element("div").classes("panel-head"):
             ui.label(title).classes("title")
             if panel.question:
-                with ui.icon("info_outline", size="15px").classes("opacity-60"):
+                # Whoever has no mouse reaches it by the tabulator.
+                about = ui.icon("info_outline", size="15px").classes("opacity-60")
+                about.props('tabindex=0 role="img" aria-hidden="false"')
+                about.props(f'aria-label="{_attribute(panel.question)}"')
+                with about:
                     ui.tooltip(panel.question).classes("text-sm max-w-80")
             if panel.targets:
                 link = ui.element("a").props(

@@ -43,7 +43,7 @@ def page(title: str) -> Iterator[None]:
     ui.add_head_html(f'<link rel="stylesheet" href="/static/console.css?{stamp}">')
     ui.add_head_html(f'<script src="/static/console.js?{stamp}"></script>')
     ui.dark_mode(value=_dark())
-    ui.colors(primary="#2f6fd0")
+    ui.colors(primary="#2a65c0")
     with ui.header(elevated=False).classes("items-center gap-2 px-3 py-1 bg-slate-800 min-h-0"):
         ui.link("Gnomon", "/").classes("text-white font-bold no-underline text-base")
         for place, icon, address in PLACES:

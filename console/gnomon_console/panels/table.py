@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from gnomon_console import units
 from gnomon_console.looks import Look, look
 from gnomon_console.panels.drawn import Drawn, Given, empty, link, rows
 
@@ -56,7 +57,9 @@ def _row(given: Given, row: dict[str, Any], seen: dict[str, Look]) -> dict[str, 
         value = row.get(key, "")
         cell: dict[str, Any] = {"t": str(value)}
         if isinstance(value, int | float):
-            cell["t"] = own.text(value)
+            # A time without a unit is in seconds, as Prometheus counts it.
+            when = key == "Time" and "unit" not in own.found
+            cell["t"] = units.text(value * 1000, "dateTimeAsIso") if when else own.text(value)
             cell["v"] = value if math.isfinite(value) else None
             if own.get("custom.displayMode") not in (None, "auto"):
                 cell["c"] = own.colour(value)

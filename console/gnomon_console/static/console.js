@@ -3,6 +3,7 @@
 (() => {
   const grey = 'rgba(128,128,128,.35)';
   const words = () => (document.body.classList.contains('body--dark') ? '#a3acba' : '#5b6472');
+  const ground = () => (document.body.classList.contains('body--dark') ? '#1b1f27' : '#fff');
   const digits = v => (v === null || v === undefined ? '-' : String(+(+v).toPrecision(4)));
   let board = null;
   let timer = null;
@@ -10,7 +11,8 @@
   const clock = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit'});
   const day = new Intl.DateTimeFormat(undefined, {month: 'short', day: 'numeric'});
   const full = new Intl.DateTimeFormat(undefined, {dateStyle: 'medium', timeStyle: 'medium'});
-  const moment = (ms, span) => (span > 2 * 86400e3 ? day : clock).format(new Date(ms));
+  const second = new Intl.DateTimeFormat(undefined, {hour: '2-digit', minute: '2-digit', second: '2-digit'});
+  const moment = (ms, span) => (span > 2 * 86400e3 ? day : span < 600e3 ? second : clock).format(new Date(ms));
 
   const escaped = text => String(text).replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`);
 
@@ -51,7 +53,8 @@
     } else if (given.cells) {
       const span = given.cells * step;
       option.xAxis.data = Array.from({length: given.cells}, (_, i) => start + i * step);
-      option.xAxis.axisLabel = {formatter: v => moment(+v, span), color: words(), hideOverlap: true};
+      const every = Math.ceil(given.cells / Math.max(2, Math.floor(element.$el.clientWidth / 110)));
+      option.xAxis.axisLabel = {formatter: v => moment(+v, span), color: words(), hideOverlap: true, interval: every - 1};
       option.xAxis.axisTick = {show: false};
       option.yAxis.axisLabel = {color: words(), width: 170, overflow: 'truncate'};
       option.yAxis.axisTick = {show: false};
@@ -60,10 +63,16 @@
         confine: true, appendTo: 'body',
         formatter: p => `${full.format(new Date(+option.xAxis.data[p.value[0]]))}<br>${escaped(option.yAxis.data[p.value[1]])}: <b>${digits(p.value[2])}</b>`,
       };
-      if (option.visualMap.pieces) option.visualMap.textStyle = {color: words()};
+      if (option.visualMap.pieces) {
+        option.visualMap.textStyle = {color: words()};
+        // What parts the stripes of two series lies over them.
+        option.yAxis.splitLine = {show: true, lineStyle: {color: ground(), width: 5}};
+        option.yAxis.z = 10;
+      }
     } else if (given.bars) {
       option.grid = {left: 8, right: 76, top: 4, bottom: 4, containLabel: true};
       option.yAxis.axisLabel = {color: words(), width: element.$el.clientWidth * .42, overflow: 'truncate'};
+      for (const series of option.series) series.label.color = words();
     } else if (given.graph) {
       option.tooltip = {confine: true, appendTo: 'body'};
       if (given.high) roomy(panel, given, element);
@@ -114,10 +123,10 @@
     for (const one of given.values) {
       const box = document.createElement(one.link ? 'a' : 'div');
       if (one.link) box.href = one.link;
-      if (given.filled) box.style.background = one.colour;
+      box.style.setProperty('--colour', one.colour);
+      box.className = given.filled ? 'filled' : '';
       const number = document.createElement('div');
-      number.className = 'number';
-      number.style.color = given.filled ? '#fff' : one.colour;
+      number.className = given.filled ? 'number' : 'number tinted';
       number.textContent = one.text;
       // As large as there is room: a figure is about half as wide as it is high.
       number.style.fontSize = `clamp(12px, min(34cqh, ${150 / Math.max(8, one.text.length)}cqw), 46px)`;
@@ -149,7 +158,10 @@
       whole.append(part, box);
       return whole;
     }
-    if (given.c) box.style.color = given.c;
+    if (given.c) {
+      box.className = 'tinted';
+      box.style.setProperty('--colour', given.c);
+    }
     return box;
   }
 
