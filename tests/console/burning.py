@@ -139,7 +139,7 @@ class _Page(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def town(folder: Path, after: str = "6s") -> Iterator[Town]:
+def town(folder: Path, after: str = "8s") -> Iterator[Town]:
     """Run it all."""
     with ExitStack() as running:
         made = Town(folder, running, after)

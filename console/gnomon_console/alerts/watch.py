@@ -137,12 +137,16 @@ class Watch:
                 trouble[name] = str(answer)
         known = [] if isinstance(said, Exception) else said
         others = [] if isinstance(told, Exception) else told
-        alerts = [*known, *_unknown(others, known)]
         held = self.now.silences if isinstance(silences, Exception) else silences
-        if isinstance(said, Exception):
-            # Who has taken what is known from before.
-            alerts = [_held(each, held) for each in alerts]
-        elif not isinstance(silences, Exception):
+        # What Alertmanager cannot say now is known from before.
+        alerts = [
+            *known,
+            *(
+                _remembered(each, self.now.alerts, held, lost=not isinstance(said, Exception))
+                for each in _unknown(others, known)
+            ),
+        ]
+        if not isinstance(said, Exception) and not isinstance(silences, Exception):
             await self._keep(held, alerts, isinstance(told, Exception), trouble)
         routes = await self._configured(isinstance(said, Exception))
         if database := self.now.trouble.get("History"):
@@ -281,10 +285,17 @@ def _unknown(others: Sequence[Alert], known: Sequence[Alert]) -> list[Alert]:
     ]
 
 
-def _held(alert: Alert, silences: Sequence[Silence]) -> Alert:
-    """Return an alert with what holds it back, as far as anybody knows."""
+def _remembered(
+    alert: Alert, before: Sequence[Alert], silences: Sequence[Silence], *, lost: bool
+) -> Alert:
+    """Return what only Prometheus says, with what Alertmanager has said of it before.
+
+    lost: whether Alertmanager has it no longer, rather than does not answer.
+    """
     now = datetime.now(UTC)
-    ids = tuple(
-        each.id for each in silences if each.active and each.ends > now and each.fits(alert.labels)
+    known = next((each for each in before if firing.same(each.labels, alert.labels)), None)
+    if known:
+        alert = replace(known, inhibited=False, known=known.known and not lost)
+    return replace(
+        alert, silences=tuple(e.id for e in silences if e.ends > now and e.fits(alert.labels))
     )
-    return replace(alert, silences=ids)

@@ -252,7 +252,7 @@ class _Open:
         if holds:
             took = leases.lease(holds[0]) is not None
             return f"{'taken' if took else 'silenced'} by {_short(holds[0].author, 40)}"
-        if not alert.known:
+        if not alert.known and "Alertmanager" not in self._watch.now.trouble:
             return "not at Alertmanager"
         if alert.inhibited:
             return "explained by a graver one"
@@ -294,10 +294,8 @@ class _Open:
     def _way(self, alert: Alert) -> None:
         """Show who is told of an alert, and what keeps it from them."""
         if not alert.known:
-            _line(
-                "help",
-                "Only Prometheus has it, Alertmanager has not: nobody is told.",
-            )
+            if "Alertmanager" not in self._watch.now.trouble:
+                _line("help", "Only Prometheus has it, Alertmanager has not: nobody is told.")
             return
         for silence in self._holds(alert):
             took = leases.lease(silence)
