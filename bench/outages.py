@@ -1,7 +1,7 @@
 """Break the stack in containers, piece by piece, and write down what becomes of it.
 
 ``cut A:B [C:D …]``: the network between two services, each pair for a minute (``--seconds``);
-pairs joined by commas are cut at the same time. ``kill NAME …``: a container's first process, by
+what commas join breaks at the same time. ``kill NAME …``: a container's first process, by
 the kernel and not the engine, which would take it for a stop that was meant. ``fill NAME …``: the
 volume of that name, until nothing more goes in; only one that is a file system of its own, for
 anything else would be this machine's disk.
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,8 @@ def up() -> bool:
     return bool(found) and all(target["health"] == "up" for target in found)
 
 
-def watched(
-    what: str,
-    seconds: float,
-    breaking: Callable[[], contextlib.AbstractContextManager[None]],
-    args: Any,
-) -> None:
-    """Break something for a while, watch, and print the row."""
+def watched(how: str, what: str, seconds: float, after: float) -> Seen:
+    """Break something for ``seconds``, and watch it then and for ``after`` more."""
     before, starts = firing(), {name: one["RestartCount"] for name, one in inspected().items()}
     seen = Seen()
 
@@ -128,7 +123,7 @@ def watched(
             seen.fired.setdefault(name, at)
         seen.ill |= ill()
 
-    with breaking():
+    with broken(how, what):
         while time.monotonic() - seen.began < seconds:
             look()
             time.sleep(_STEP_S)
@@ -137,33 +132,39 @@ def watched(
         look()
         if seen.well is None and not ill() and up():
             seen.well = time.monotonic() - seen.began
-        if seen.well is not None and time.monotonic() - seen.began - seen.over > args.watch:
+        if seen.well is not None and time.monotonic() - seen.began - seen.over > after:
             break
         time.sleep(_STEP_S)
     again = {n for n, one in inspected().items() if one["RestartCount"] > starts.get(n, 0)}
     seen.ill = {f"{name} (restarted)" if name in again else name for name in seen.ill | again}
-    print(f"{time.strftime('%T')} {seen.row(what)}", flush=True)
+    return seen
 
 
 @contextlib.contextmanager
-def cut(pairs: list[tuple[str, str]]) -> Iterator[None]:
-    """Drop what goes between the services of each pair, both ways, without a word."""
-    found = inspected()
-    rules = []
-    for one, other in pairs:
-        pid = str(found[one]["State"]["Pid"])
-        [network] = found[other]["NetworkSettings"]["Networks"].values()
-        for chain, flag in (("OUTPUT", "-d"), ("INPUT", "-s")):
-            inside = ["nsenter", "--net", "--target", pid, "iptables", "--wait"]
-            rules.append((inside, [chain, flag, network["IPAddress"], "-j", "DROP"]))
-    done = []
+def broken(how: str, what: str) -> Iterator[None]:
+    """Break all that ``what`` names, and mend it at the end."""
+    with contextlib.ExitStack() as stack:
+        for each in what.split(","):
+            stack.enter_context(HOW[how](each))
+        yield
+
+
+@contextlib.contextmanager
+def cut(pair: str) -> Iterator[None]:
+    """Drop what goes between two services, both ways, without a word."""
+    one, other = (inspected()[name] for name in pair.split(":"))
+    [network] = other["NetworkSettings"]["Networks"].values()
+    inside = ["nsenter", "--net", "--target", str(one["State"]["Pid"]), "iptables", "--wait"]
+    rules = [
+        [chain, flag, network["IPAddress"], "-j", "DROP"]
+        for chain, flag in (("OUTPUT", "-d"), ("INPUT", "-s"))
+    ]
+    for rule in rules:
+        run(*inside, "-I", *rule)
     try:
-        for inside, rule in rules:
-            run(*inside, "-I", *rule)
-            done.append((inside, rule))
         yield
     finally:
-        for inside, rule in done:
+        for rule in rules:
             with contextlib.suppress(subprocess.CalledProcessError):  # the container has gone
                 run(*inside, "-D", *rule)
 
@@ -177,7 +178,7 @@ def killed(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def filled(volume: str) -> Iterator[None]:
-    """Leave no room in a volume, and go on taking what comes free."""
+    """Leave no room in a volume."""
     [found] = json.loads(run("docker", "volume", "inspect", f"{PROJECT}_{volume}"))
     folder = Path((found["Options"] or {}).get("device") or found["Mountpoint"])
     if not os.path.ismount(folder):
@@ -199,26 +200,23 @@ def filled(volume: str) -> Iterator[None]:
         filler.unlink(missing_ok=True)
 
 
+HOW = {"cut": cut, "kill": killed, "fill": filled}
+
+
 def main() -> None:
     """Break what the command line names, one after the other."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("how", choices=["cut", "kill", "fill"])
+    parser.add_argument("how", choices=HOW)
     parser.add_argument("what", nargs="+")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--watch", type=float, default=90)
     args = parser.parse_args()
     print("what | alerts after s | ill or restarted | well after s")
     for what in args.what:
-        match args.how:
-            case "cut":
-                pairs = [tuple(pair.split(":", 1)) for pair in what.split(",")]
-                watched(what, args.seconds, lambda pairs=pairs: cut(pairs), args)  # type: ignore[misc]
-            case "kill":
-                watched(what, 0, lambda what=what: killed(what), args)  # type: ignore[misc]
-            case _:
-                watched(what, args.seconds, lambda what=what: filled(what), args)  # type: ignore[misc]
+        seen = watched(args.how, what, 0 if args.how == "kill" else args.seconds, args.watch)
+        print(f"{time.strftime('%T')} {seen.row(what)}", flush=True)
 
 
 if __name__ == "__main__":
