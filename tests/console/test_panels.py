@@ -255,3 +255,34 @@ def test_an_edge_is_drawn_between_nodes_that_are_there():
     assert [node["id"] for node in graph["data"]] == ["a", "b"]
     [edge] = graph["links"]
     assert (edge["source"], edge["target"], edge["label"]["formatter"]) == ("a", "b", "5/s")
+
+
+def test_a_link_knows_a_column_by_its_name_before_it_got_its_title():
+    """As Grafana does; in a column that is not shown, too."""
+    one = panel(
+        kind="table",
+        fieldConfig={
+            "defaults": {},
+            "overrides": [
+                {
+                    "matcher": {"id": "byName", "options": "Route"},
+                    "properties": [
+                        {
+                            "id": "links",
+                            "value": [{"url": '/d/x?var-host=${__data.fields["host"]}'}],
+                        }
+                    ],
+                },
+                {
+                    "matcher": {"id": "byName", "options": "Host"},
+                    "properties": [{"id": "custom.hidden", "value": True}],
+                },
+            ],
+        },
+        transformations=[
+            {"id": "organize", "options": {"renameByName": {"host": "Host", "route": "Route"}}}
+        ],
+    )
+    found = table.draw(given(one, answer(({"host": "a/b", "route": "/x"}, [(1.0, 2.0)]))))
+    place = [column["field"] for column in found["columns"]].index("Route")
+    assert found["rows"][0][f"c{place}"]["l"] == "/d/x?var-host=a%2Fb"

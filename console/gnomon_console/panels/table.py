@@ -51,8 +51,11 @@ def _column(column: str, own: Look, options: Any) -> dict[str, Any]:
 
 def _row(given: Given, row: dict[str, Any], seen: dict[str, Look]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    # What a link names may stand in a column that is not shown.
+    # What a link names may stand in a column that is not shown, or has another title by now.
     raw = {key: str(value) for key, value in row.items()}
+    for step in given.panel.spec.get("transformations", ()):
+        titles = step["options"].get("renameByName", {}) if step["id"] == "organize" else {}
+        raw |= {source: raw[title] for source, title in titles.items() if title in raw}
     for place, (key, own) in enumerate(seen.items()):
         value = row.get(key, "")
         cell: dict[str, Any] = {"t": str(value)}
