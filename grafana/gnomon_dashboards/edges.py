@@ -43,6 +43,12 @@ def _text(label: str, shown: str, expr: str, by: str) -> str:
     return f'label_replace({counted}, "{label}", "{shown}", "{label}_number", "(.*)")'
 
 
+def _time(label: str, seconds: str, by: str) -> str:
+    """Return 1 for each series, with its time as text in a label."""
+    short = _text(label, "$1 ms", f"round(1000 * ({seconds} < 10), 0.1)", by)
+    return f"({short} or {_text(label, '$1 s', f'round({seconds} >= 10, 0.1)', by)})"
+
+
 def _with(left: str, label: str, right: str, by: str) -> str:
     """Return series with a label more, which others have; those that no other knows keep theirs."""
     return f"{left} * on ({by}) group_left ({label}) ({right} or on ({by}) {left})"
@@ -56,7 +62,7 @@ def nodes(*matchers: str) -> str:
     rates = f"round({called} or on (id) {calling}, 0.01)"
     ends = _text("mainstat", "$1/s", rates, "id, subtitle")
     slowest = f"max by (id) ({_node(_chosen(_LATENCY, matchers), 'target')})"
-    times = _text("secondarystat", "$1 ms", f"round(1000 * {slowest}, 0.1)", "id")
+    times = _time("secondarystat", slowest, "id")
     # Of all that goes to a node, not of one caller: those add up.
     errors = f"sum by (id) ({_node(_chosen('edge:errors:rate5m', matchers), 'target')})"
     failing = f"({errors} / (sum by (id) ({_node(calls, 'target')}) > 0))"
@@ -79,6 +85,7 @@ def nodes(*matchers: str) -> str:
     # What belongs to a service is called SERVICE/NAME, so that two services' are told apart.
     for label, text, source, pattern in (
         ("title", "$1", "id", "(?:[^/ ]*/)?(.+)"),
+        ("title", "$1", "id", "([^/]+)/workers"),
         ("service", "$1", "id", "([^/]+).*"),
         ("service", "All", "subtitle", "database|outside API|clients"),
         *(("page", page, "subtitle", kinds) for page, kinds in PAGES),
@@ -92,9 +99,7 @@ def arrows(*matchers: str) -> str:
     ends = "source, target"
     calls = f"sum by ({ends}) {_chosen(_CALLS, matchers)}"
     rates = _text("mainstat", "$1/s", f"round({calls}, 0.01)", ends)
-    times = _text(
-        "p95", "$1 ms", f"round(1000 * max by ({ends}) {_chosen(_LATENCY, matchers)}, 0.1)", ends
-    )
+    times = _time("p95", f"max by ({ends}) {_chosen(_LATENCY, matchers)}", ends)
     shares = _text(
         "failing",
         "$1 % fail",

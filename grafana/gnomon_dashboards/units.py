@@ -19,6 +19,3 @@ WATTS = "watt"
 WHOLE = "none"  # numbers that are never shortened
 YES_NO = "bool_yes_no"
 MONEY = "none"  # in the currency of thresholds.yml; never shortened
-
-#: For what is asked in seconds and shown in days: of seconds Grafana makes weeks.
-DAY_S = 86_400

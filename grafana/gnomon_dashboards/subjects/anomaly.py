@@ -374,6 +374,7 @@ def _week() -> Panel:
         pattern=True,
         color={"mode": "continuous-BlPu"},
         custom__align="center",
+        custom__minWidth=45,
         custom__displayMode="color-background-solid",
     )
     return replace(panel, overrides=(*panel.overrides, shade))

@@ -53,7 +53,7 @@ _SUMMARY = Section(
             empty=_FREE,
         ),
         number(
-            "At month's end",
+            "Month's end",
             "What will the month have cost, at the pace of the last day?",
             now("cost:total:month_forecast"),
             unit=units.MONEY,
@@ -176,9 +176,23 @@ _WHO = Section(
                     title="Machine",
                     link=(links.to("host", "The machine", instance=links.column("Machine")),),
                 ),
-                Column(source="Value #hour", title="An hour", decimals=2, width=110),
-                Column(source="Value #month", title="This month", decimals=2, width=120),
-                Column(source="Value #idle", title="Idle GPUs, a day", decimals=2, width=140),
+                Column(
+                    source="Value #hour", title="An hour", unit=units.MONEY, decimals=2, width=110
+                ),
+                Column(
+                    source="Value #month",
+                    title="This month",
+                    unit=units.MONEY,
+                    decimals=2,
+                    width=120,
+                ),
+                Column(
+                    source="Value #idle",
+                    title="Idle GPUs, a day",
+                    unit=units.MONEY,
+                    decimals=2,
+                    width=140,
+                ),
                 Column(
                     source="Value #cpu",
                     title="Processors used, 24 h",
@@ -204,8 +218,16 @@ _WHO = Section(
                     title="Service",
                     link=(links.to("service", "The service", service=links.column("Service")),),
                 ),
-                Column(source="Value #hour", title="An hour", decimals=3, width=120),
-                Column(source="Value #month", title="This month", decimals=2, width=120),
+                Column(
+                    source="Value #hour", title="An hour", unit=units.MONEY, decimals=3, width=120
+                ),
+                Column(
+                    source="Value #month",
+                    title="This month",
+                    unit=units.MONEY,
+                    decimals=2,
+                    width=120,
+                ),
             ),
             sort="This month",
             width=10,

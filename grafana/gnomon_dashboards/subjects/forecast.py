@@ -114,13 +114,13 @@ _SUMMARY = Section(
         number(
             "Budget's end",
             "When is the first error budget used up, at the pace of six hours?",
-            now(f"min(slo:error_budget_exhaustion:seconds{_SERVICES}) / {units.DAY_S}"),
-            unit=units.DAYS,
+            now(f"min(slo:error_budget_exhaustion:seconds{_SERVICES})"),
+            unit=units.SECONDS,
             decimals=1,
             steps=(
                 (None, colours.BAD),
-                (value("slo_budget_forecast:seconds") / units.DAY_S, colours.WATCH),
-                (30, colours.GOOD),
+                (value("slo_budget_forecast:seconds"), colours.WATCH),
+                (30 * 86400, colours.GOOD),
             ),
             links=(links.to("slo", "The promises"),),
             sparkline=False,
@@ -241,7 +241,7 @@ _LIMITS = Section(
             empty=_YOUNG,
         ),
         graph(
-            "Disk left, and left in a day",
+            "Disk left",
             "How much of the fullest disks is left, and how much will be left 24 hours later?",
             Query(
                 expr="min by (instance)"
@@ -261,7 +261,7 @@ _LIMITS = Section(
             overrides=(_ahead("in a day$", pattern=True),),
         ),
         graph(
-            "Memory left, and left in a day",
+            "Memory left",
             "How much memory is left, and how much will be left 24 hours later?",
             Query(expr=f"instance:node_memory_available:bytes{_MACHINES}", legend="{{instance}}"),
             Query(

@@ -81,7 +81,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Fullest memory",
+            "Fullest VRAM",
             "How much of its memory is allocated on the GPU that has least left?",
             now(f"max({_named('instance_gpu:gpu_memory:ratio')})"),
             unit=units.RATIO,

@@ -57,7 +57,7 @@ _SUMMARY = Section(
             sparkline=False,
         ),
         number(
-            "Failing collectors",
+            "Not collected",
             "How many of the exporters' collectors could not read what they are for?",
             now(
                 "count(gnomon_scrape_collector_success == 0)"
@@ -208,6 +208,13 @@ _TARGETS = Section(
                 legend="{{integration}}, failed",
             ),
             Query(
+                expr="60 * sum by (integration)"
+                " (rate(alertmanager_notification_requests_failed_total[$__rate_interval]))"
+                " and sum by (integration) (rate(alertmanager_notifications_total"
+                "[$__rate_interval])) > 0",
+                legend="{{integration}}, tried in vain",
+            ),
+            Query(
                 expr="60 * sum(rate(prometheus_notifications_sent_total[$__rate_interval]))",
                 legend="Prometheus to Alertmanager",
             ),
@@ -217,7 +224,10 @@ _TARGETS = Section(
             ),
             unit=units.COUNT,
             decimals=1,
-            overrides=(coloured("failed$", colours.BAD, pattern=True),),
+            overrides=(
+                coloured("failed$", colours.BAD, pattern=True),
+                coloured("in vain$", colours.WATCH, pattern=True),
+            ),
             empty="No Alertmanager is asked",
         ),
     ),
@@ -227,7 +237,7 @@ _RULES = Section(
     "Rules and alerts",
     (
         graph(
-            "Evaluations that failed or were left out",
+            "Failed evaluations",
             "How often did a group of rules fail, or not begin since its last round went on?",
             Query(
                 expr="sum(increase(prometheus_rule_evaluation_failures_total[$__rate_interval]))",
@@ -555,12 +565,15 @@ _LIBRARY = Section(
             ),
             unit=units.EVENTS_RATE,
             low=0,
+            width=8,
+            legend=(),
             overrides=(_BROKEN,),
             empty="No application with the library",
         ),
         graph(
             "Spans",
-            "How many spans a second reach the backend of traces, and how many are lost?",
+            "How many spans a second reach the backend of traces, and how many are lost, on the"
+            " way or there?",
             Query(
                 expr=_rate("gnomon_spans_exported_total", "service"),
                 legend="{{service}}",
@@ -569,9 +582,42 @@ _LIBRARY = Section(
                 expr=_rate("gnomon_spans_dropped_total", "service"),
                 legend="{{service}}, lost",
             ),
+            Query(
+                expr=" or ".join(
+                    f"label_replace(sum by (job) (rate({metric}[$__rate_interval])),"
+                    f' "what", "{what}", "", "")'
+                    for metric, what in (
+                        ("otelcol_receiver_refused_spans", "refused"),
+                        ("otelcol_receiver_failed_spans", "failed"),
+                        ("otelcol_exporter_send_failed_spans", "not stored"),
+                    )
+                ),
+                legend="{{job}}, {{what}}: lost",
+            ),
             unit=units.EVENTS_RATE,
+            width=8,
+            legend=(),
             overrides=(coloured("lost$", colours.BAD, pattern=True),),
             empty="No application exports spans",
+        ),
+        graph(
+            "Grafana: not answered",
+            "How often did Grafana get no answer to what people asked, from which kind of source?",
+            Query(
+                expr="sum by (plugin_id) (increase(grafana_plugin_request_total"
+                '{endpoint="queryData", status="error"}[$__rate_interval]))',
+                legend="{{plugin_id}}",
+            ),
+            Query(
+                expr='sum(increase(grafana_proxy_response_status_total{code="unknown"}'
+                "[$__rate_interval]))",
+                legend="through its proxy",
+            ),
+            unit=units.COUNT,
+            width=8,
+            legend=(),
+            overrides=(_BROKEN,),
+            empty="No Grafana is asked",
         ),
     ),
 )

@@ -81,14 +81,14 @@ _SUMMARY = Section(
         number(
             "First gone in",
             "When is the first budget used up, at the pace of the last six hours?",
-            now(f"min(slo:error_budget_exhaustion:seconds{_ALL}) / {units.DAY_S}"),
-            unit=units.DAYS,
+            now(f"min(slo:error_budget_exhaustion:seconds{_ALL})"),
+            unit=units.SECONDS,
             decimals=1,
             sparkline=False,
             steps=(
                 (None, colours.BAD),
-                (1, colours.WATCH),
-                (value("slo_budget_forecast:seconds") / units.DAY_S, colours.GOOD),
+                (86400, colours.WATCH),
+                (value("slo_budget_forecast:seconds"), colours.GOOD),
             ),
             empty="All last at this pace",
         ),
@@ -96,8 +96,8 @@ _SUMMARY = Section(
 )
 
 
-def _of_all(metric: str, ref: str, per: str = "") -> Query:
-    return rows(f"max by (service, sloth_id) ({metric}{_ALL}){per}", ref=ref)
+def _of_all(metric: str, ref: str) -> Query:
+    return rows(f"max by (service, sloth_id) ({metric}{_ALL})", ref=ref)
 
 
 def _burn(window: str) -> Column:
@@ -131,7 +131,7 @@ _EVERY = Section(
                 )
                 for window in ("5m", "1h", "6h", "1d", "3d")
             ),
-            _of_all("slo:error_budget_exhaustion:seconds", "gone", f" / {units.DAY_S}"),
+            _of_all("slo:error_budget_exhaustion:seconds", "gone"),
             _of_all("slo:sli_total:rate5m", "events"),
             columns=(
                 Column(
@@ -180,7 +180,7 @@ _EVERY = Section(
                     width=190,
                 ),
                 Column(
-                    source="Value #gone", title="Gone in", unit=units.DAYS, decimals=1, width=100
+                    source="Value #gone", title="Gone in", unit=units.SECONDS, decimals=1, width=100
                 ),
             ),
             sort="Budget left",
