@@ -131,6 +131,7 @@ class _Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         text = "".join(f'burning{{house="{each}"}} 1\n' for each in sorted(self.server.burns))
         self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.end_headers()
         self.wfile.write(text.encode())
 
