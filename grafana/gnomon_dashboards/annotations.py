@@ -22,22 +22,31 @@ def _events(name: str, expr: str, colour: str, title: str, text: str) -> dict[st
     }
 
 
-def alerts(where: str = "") -> dict[str, Any]:
-    """Return when alerts began to fire. where: label matchers, for what the dashboard is about.
+def alerts(where: str = "") -> list[dict[str, Any]]:
+    """Return when alerts began to fire: what is critical, and apart from it, what is a warning.
 
-    Not how long they did: a few of them over each other would hide the graph.
+    Not how long they did: a few of them over each other would hide the graph. where: label
+    matchers, for what the dashboard is about.
     """
-    matchers = ", ".join(
-        part for part in ('alertstate="firing"', 'severity=~"critical|warning"', where) if part
-    )
-    firing = f"ALERTS{{{matchers}}}"
-    return _events(
-        "Alerts",
-        f"{firing} unless {firing} offset $__interval",
-        colours.BAD,
-        "{{alertname}}",
-        "{{severity}} {{service}} {{instance}}",
-    )
+    found = []
+    for name, severity, colour in (
+        ("Alerts", "critical", colours.BAD),
+        ("Warnings", "warning", colours.WATCH),
+    ):
+        matchers = ", ".join(
+            part for part in ('alertstate="firing"', f'severity="{severity}"', where) if part
+        )
+        firing = f"ALERTS{{{matchers}}}"
+        found.append(
+            _events(
+                name,
+                f"{firing} unless {firing} offset $__interval",
+                colour,
+                "{{alertname}}",
+                "{{severity}} {{service}} {{instance}}",
+            )
+        )
+    return found
 
 
 def deploys(where: str = "") -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Dashboard:
 
     def json(self) -> dict[str, Any]:
         """Return it as Grafana stores it."""
-        events = [] if self.about is None else [annotations.alerts(self.about)]
+        events = [] if self.about is None else annotations.alerts(self.about)
         if self.deploys is not None:
             events.append(annotations.deploys(self.deploys))
         return {

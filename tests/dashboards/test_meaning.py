@@ -195,7 +195,7 @@ SITUATIONS = [
         (
             Shows(of="gpu / GPUs there / A", value=1),
             Shows(of="gpu / Busy / A", value=0.5),
-            Shows(of="gpu / Fullest memory / A", value=0.8),
+            Shows(of="gpu / Fullest VRAM / A", value=0.8),
             Shows(of="gpu / Power / A", value=150),
             Shows(of="gpu / Memory allocated / A", value=0.8),
             Shows(of="gpu / GPUs / heat", value=75),
@@ -352,7 +352,7 @@ SITUATIONS = [
         },
         (
             Shows(of="meta / Targets down / A", value=1),
-            Shows(of="meta / Failing collectors / A", value=1),
+            Shows(of="meta / Not collected / A", value=1),
             Shows(of="overview / Do not answer / A", value=1),
             Shows(of="meta / Watchdog / A", value=1),
         ),
