@@ -18,6 +18,7 @@ import servers
 from alertmanagers import Alertmanager, House
 from browser import installed
 from console.kinds import DASHBOARD
+from console.known import known
 from rulebook import ROOT
 
 #: Milliseconds for anything that a page has to do, on a machine that is busy.
@@ -125,6 +126,16 @@ def stack(tmp_path_factory) -> Iterator[Stack]:
         yield made
 
 
+@pytest.fixture(scope="package")
+def told(tmp_path_factory) -> Iterator[Stack]:
+    """A console over numbers that are known beforehand."""
+    with known(tmp_path_factory.mktemp("told")) as (console, prometheus):
+        # Nobody is told of anything there.
+        made = Stack(console, prometheus, shop="", alertmanager=None)  # type: ignore[arg-type]
+        servers.until(lambda: made.value("sum(up)") == 1)
+        yield made
+
+
 def _scraped(job: str, service: str, port: int) -> dict[str, Any]:
     target = {"targets": [f"127.0.0.1:{port}"], "labels": {"service": service}}
     return {"job_name": job, "static_configs": [target]}
@@ -172,6 +183,15 @@ class Shown:
             "    .chart.getOption()))",
             panel,
         )
+
+    def lines(self, panel: int) -> dict[str, dict[int, float]]:
+        """Return the values of each line of a panel by their times, in seconds."""
+        found: dict[str, dict[int, float]] = {}
+        for series in self.chart(panel)["series"]:
+            points = [each["value"] if isinstance(each, dict) else each for each in series["data"]]
+            if series["name"]:
+                found[series["name"]] = {int(x // 1000): y for x, y in points if y is not None}
+        return found
 
     def pixel(self, panel: int, at: tuple[float, float], axis: int = 0) -> tuple[float, float]:
         """Return where a point of a panel's chart is in the window, which it is scrolled into."""

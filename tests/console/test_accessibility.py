@@ -56,10 +56,9 @@ def test_nothing_on_a_page_keeps_anybody_from_using_it(shown, name, scheme):
 def test_nor_on_the_page_of_a_trace(shown, scheme):
     """With its waterfall and what is known of a span."""
     shown.page.emulate_media(color_scheme=scheme)
-    url = f"{shown.stack.console}/traces"
-    servers.until(lambda: b"orders" in servers.fetch(url, 20))
+    servers.until(lambda: b"shop" in servers.fetch(f"{shown.stack.console}/traces", 20))
     shown.open("/traces")
-    shown.page.locator("tbody tr").first.click()
+    shown.page.locator("tbody a").first.click()
     shown.page.wait_for_url("**/traces/*")
     shown.drawn()
     assert len(urlsplit(shown.page.url).path.removeprefix("/traces/")) == 32
@@ -80,7 +79,9 @@ def test_nor_where_an_alert_is_taken(shown, scheme):
     )
     shown.open("/alerts")
     shown.page.get_by_text("A machine is gone").first.wait_for()
+    shown.kept(f"firing-{scheme}")
     assert "\n\n".join(findings(shown)) == ""
     shown.page.get_by_role("button", name="Acknowledge").first.click()
     shown.page.get_by_role("dialog").wait_for()
+    shown.kept(f"taking-{scheme}")
     assert "\n\n".join(findings(shown)) == ""

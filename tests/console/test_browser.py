@@ -77,13 +77,7 @@ def test_numbers_are_prometheus_own(shown):
         each["metric"]["job"]: {int(when): float(value) for when, value in each["values"]}
         for each in shown.stack.answer("query_range", query=expr, **at)["result"]
     }
-    lines = shown.chart(LINES)
-    drawn = {
-        series["name"]: {int(x // 1000): y for x, y in series["data"] if y is not None}
-        for series in lines["series"]
-        if series["name"]
-    }
-    assert drawn == answer
+    assert shown.lines(LINES) == answer
     legend = shown.page.evaluate(
         "id => { const chart = getElement("
         "+document.querySelector(`#body-${id} .nicegui-echart`).id.slice(1)).chart;"
@@ -111,7 +105,7 @@ def test_a_choice_is_followed_and_stands_in_the_address(shown):
     """Of one value or several; a link and the way back show what they showed."""
     shown.open(f"/d/{UID}?var-service=host&from=now-15m&to=now")
     assert shown.page.locator(f"#body-{CHOSEN}").is_visible()
-    assert len(shown.chart(LINES)["series"]) == 3
+    assert len(shown.lines(LINES)) == 3
     shown.page.get_by_label("Job").click()
     shown.page.get_by_role("option", name="node", exact=True).click()
     with shown.page.expect_navigation():
@@ -119,7 +113,7 @@ def test_a_choice_is_followed_and_stands_in_the_address(shown):
     shown.drawn()
     chosen = {"var-service": ["host"], "var-job": ["node"], "from": ["now-15m"], "to": ["now"]}
     assert said(shown.page.url) == chosen
-    assert [each["name"] for each in shown.chart(LINES)["series"]] == ["node"]
+    assert list(shown.lines(LINES)) == ["node"]
     link = shown.page.url
 
     shown.page.get_by_label("Service").click()
@@ -137,7 +131,7 @@ def test_a_choice_is_followed_and_stands_in_the_address(shown):
     assert shown.page.get_by_text("Of shop").is_visible()
     shown.open(link.removeprefix(shown.stack.console))
     assert shown.page.get_by_label("Time").input_value() == "Last 15 minutes"
-    assert [each["name"] for each in shown.chart(LINES)["series"]] == ["node"]
+    assert list(shown.lines(LINES)) == ["node"]
 
 
 def test_a_time_is_chosen_by_drawing_over_it(shown):
@@ -175,12 +169,11 @@ def test_a_panels_data_are_downloaded(shown):
     first, *rows = csv.reader(download.value.path().read_text().splitlines())
     assert first == ["time", "series", "value"]
     drawn = {
-        (x / 1000, series["name"], y)
-        for series in shown.chart(LINES)["series"]
-        for x, y in series["data"]
-        if y is not None
+        (when, name, value)
+        for name, values in shown.lines(LINES).items()
+        for when, value in values.items()
     }
-    assert {(float(when), name, float(value)) for when, name, value in rows} == drawn
+    assert {(int(float(when)), name, float(value)) for when, name, value in rows} == drawn
 
 
 def test_a_dot_opens_the_trace_of_that_request(shown):

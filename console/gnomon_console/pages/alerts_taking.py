@@ -24,7 +24,8 @@ def take(watch: Watch, alerts: Sequence[Alert]) -> None:
     """Ask, and acknowledge what somebody takes."""
     who = visitor()
     title = alerts[0].name if len(alerts) == 1 else f"{len(alerts)} alerts {alerts[0].name}"
-    with ui.dialog(value=True) as dialog, ui.card().classes("w-96"):
+    named = 'aria-label="Acknowledge"'
+    with ui.dialog(value=True).props(named) as dialog, ui.card().classes("w-96"):
         ui.label(f"Acknowledge {title[:_LONGEST]}").classes("text-lg font-semibold break-all")
         author = ui.input(
             "Your name",

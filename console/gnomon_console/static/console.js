@@ -25,8 +25,14 @@
     if (option.xAxis && option.xAxis.type === 'time') {
       const span = option.xAxis.max - option.xAxis.min;
       for (const series of option.series) {
-        if (series.values) series.data = series.values.map((v, i) => [start + i * step, v]);
+        const all = series.values;
         delete series.values;
+        if (!all) continue;
+        // A value between two gaps is a line without a length: it is shown as a point.
+        const alone = all.map((v, i) => v !== null && (all[i - 1] ?? null) === null && (all[i + 1] ?? null) === null);
+        series.showSymbol = alone.includes(true);
+        series.symbol = series.showSymbol ? 'none' : 'emptyCircle';
+        series.data = all.map((v, i) => (alone[i] ? {value: [start + i * step, v], symbol: 'circle'} : [start + i * step, v]));
       }
       const named = Object.keys(given.legend);
       const rows = Math.min(named.length, Math.max(1, Math.floor((element.$el.clientHeight - 110) / 23)));
@@ -58,7 +64,7 @@
       option.xAxis.axisTick = {show: false};
       option.yAxis.axisLabel = {color: words(), width: 170, overflow: 'truncate'};
       option.yAxis.axisTick = {show: false};
-      option.grid = {left: 8, right: 12, top: 8, bottom: option.visualMap.show === false ? 8 : 28, containLabel: true};
+      option.grid = {left: 8, right: 12, top: 8, bottom: option.visualMap.show === false ? 8 : 36, containLabel: true};
       option.tooltip = {
         confine: true, appendTo: 'body',
         formatter: p => `${full.format(new Date(+option.xAxis.data[p.value[0]]))}<br>${escaped(option.yAxis.data[p.value[1]])}: <b>${digits(p.value[2])}</b>`,
