@@ -7,7 +7,7 @@ import pytest
 
 import servers
 from console.conftest import Shown
-from console.known import known
+from console.known import EDGES
 from gnomon_console.boards import Panel, Target
 from gnomon_console.map.board import NOTHING, board
 from gnomon_console.map.layers import columns
@@ -19,41 +19,6 @@ from gnomon_console.ranges import Range
 pytestmark = pytest.mark.timeout(300)
 
 MAP, TABLE = (panel.id for panel in board().sections[0].panels)
-
-_EDGES = {
-    # source, its kind, target, its kind: calls a second, failing calls a second, p95
-    ("clients", "clients", "shop", "service"): (8, 0.08, 0.12),
-    ("shop", "service", "bank.example:443", "outside API"): (2, 1, 0.9),
-    ("shop", "service", "postgresql shop", "database"): (20, 0, 0.004),
-    ("shop", "service", "shop/prices", "cache"): (40, None, None),
-    ("shop", "service", "shop/mails", "queue"): (1, None, 3),
-    ("shop/mails", "queue", "shop/workers", "workers"): (1, 0.1, 0.5),
-    ("shop", "service", "shop", "service"): (0.5, 0.2, 0.01),
-    ("shop", "service", "<b>evil</b>{x}", "outside API"): (0.1, 0, None),
-}
-
-
-def _exposed():
-    lines = []
-    for (source, source_kind, target, target_kind), values in _EDGES.items():
-        labels = (
-            f'service="shop",source="{source}",source_kind="{source_kind}",'
-            f'target="{target}",target_kind="{target_kind}"'
-        )
-        names = ("edge:calls:rate5m", "edge:errors:rate5m", "edge:latency_seconds:p95_5m")
-        lines += [
-            f"{name}{{{labels}}} {value}"
-            for name, value in zip(names, values, strict=True)
-            if value is not None
-        ]
-    return "\n".join(lines) + "\n"
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    """A console over those edges."""
-    with known(tmp_path_factory.mktemp("map"), _exposed()) as made:
-        yield made
 
 
 def answer(ref, *series):
@@ -126,12 +91,12 @@ def test_without_an_edge_it_says_what_adds_one():
     assert 'gnomon.instrument(app, service="shop")' in NOTHING
 
 
-def test_numbers_are_prometheus_own(stack):
+def test_numbers_are_prometheus_own(told):
     """Rate, share of failures and time of each edge, on the arrows and in the table."""
     # After the first scrape, and over before it is asked for: both see the same samples.
     end = int(time.time()) // 5 * 5 + 5
     servers.until(lambda: time.time() > end + 1)
-    given = stack.ask(
+    given = told.ask(
         f"/api/boards/gnomon-map/panels?ids={MAP},{TABLE}&from={end - 300}000&to={end}000"
     )["panels"]
     ends = "source, target"
@@ -146,7 +111,7 @@ def test_numbers_are_prometheus_own(stack):
     for title, query in queries.items():
         answered = {
             (each["metric"]["source"], each["metric"]["target"]): float(each["value"][1])
-            for each in stack.answer("query", query=query, time=end)["result"]
+            for each in told.answer("query", query=query, time=end)["result"]
         }
         there = {
             (row[place["From"]]["t"], row[place["To"]]["t"]): row[place[title]]["v"]
@@ -160,20 +125,20 @@ def test_numbers_are_prometheus_own(stack):
     }
     assert said[("shop", "bank.example:443")] == "2 /s · 50 % fail · 900 ms"
     assert said[("shop", "shop/prices")] == "40 /s"
-    assert set(said) == {(a, b) for a, _, b, _ in _EDGES if a != b}
+    assert set(said) == {(a, b) for a, _, b, _ in EDGES if a != b}
     shop = next(each for each in series["data"] if each["id"] == "shop")
     assert "calls itself 0.5 /s · 40 % fail · 10 ms" in shop["label"]["formatter"]
 
 
-def test_a_click_on_a_service_opens_its_dashboard(context, stack, tmp_path):
+def test_a_click_on_a_service_opens_its_dashboard(context, told, tmp_path):
     """From a map that is drawn without a complaint, wide, and on a phone in its own frame."""
-    shown = Shown(context, stack, tmp_path)
+    shown = Shown(context, told, tmp_path)
     try:
         shown.wide(1400)
         shown.open("/map?from=now-5m&to=now")
         shown.page.wait_for_function(
             f"() => document.querySelectorAll('#body-{TABLE} .ag-center-cols-container .ag-row')"
-            f".length === {len(_EDGES)}"
+            f".length === {len(EDGES)}"
         )
         shown.wide(400)
         assert shown.page.evaluate("document.documentElement.scrollWidth") <= 400

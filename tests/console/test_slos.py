@@ -6,7 +6,7 @@ import pytest
 
 import servers
 from console.conftest import Shown
-from console.known import known
+from console.known import OBJECTIVES
 from gnomon_console.slos.board import board
 
 pytestmark = pytest.mark.timeout(300)
@@ -14,52 +14,15 @@ pytestmark = pytest.mark.timeout(300)
 TABLE, GRAPH, FIRING = (panel.id for panel in board().sections[0].panels)
 UID = board().uid
 
-#: By objective: its promise, what is left of its budget, seconds until it is gone.
-_OBJECTIVES = {
-    "requests": (0.99, 0.6, 3 * 86400),
-    "logins": (0.999, 0.9, None),
-    "mails": (0.95, -0.5, 0),
-    "young": (0.9, None, None),
-}
-_ERRORS = {"5m": 0.02, "1h": 0.015, "6h": 0.012}
-
-
-def _exposed():
-    lines = ['target_info{service="shop",service_version="1.1"} 1']
-    for name, (promise, left, gone) in _OBJECTIVES.items():
-        labels = f'service="shop",sloth_id="shop-{name}",sloth_service="shop",sloth_slo="{name}"'
-        values = {"objective:ratio": promise, "error_budget:ratio": 1 - promise}
-        if left is not None:
-            values |= {
-                "period_error_budget_remaining:ratio": left,
-                "period_burn_rate:ratio": 1 - left,
-            }
-            values |= {f"sli_error:ratio_rate{over}": each for over, each in _ERRORS.items()}
-        if gone is not None:
-            values["error_budget_exhaustion:seconds"] = gone
-        lines += [f"slo:{metric}{{{labels}}} {value}" for metric, value in values.items()]
-    lines.append(
-        'ALERTS{alertname="SLOFastBurn",alertstate="firing",severity="critical",service="shop",'
-        'sloth_id="shop-requests",sloth_service="shop",sloth_slo="requests"} 1'
-    )
-    return "\n".join(lines) + "\n"
-
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    """A console over those objectives."""
-    with known(tmp_path_factory.mktemp("slos"), _exposed()) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def given(stack):
+def given(told):
     """What the panels are given, and the moment that they were asked about."""
     # After the first scrape, and over before it is asked for: both see the same samples.
     end = int(time.time()) // 5 * 5 + 5
     servers.until(lambda: time.time() > end + 1)
     path = f"/api/boards/{UID}/panels?ids={TABLE},{GRAPH},{FIRING}&from={end - 300}000&to={end}000"
-    return {int(key): each for key, each in stack.ask(path)["panels"].items()}, end
+    return {int(key): each for key, each in told.ask(path)["panels"].items()}, end
 
 
 def rows(panel):
@@ -71,7 +34,7 @@ def rows(panel):
     }
 
 
-def test_numbers_are_prometheus_own(stack, given):
+def test_numbers_are_prometheus_own(told, given):
     """The promise, what is kept and left, and each burn."""
     panels, end = given
     ask = {
@@ -84,11 +47,11 @@ def test_numbers_are_prometheus_own(stack, given):
         "Burn 6h": "slo:sli_error:ratio_rate6h / slo:error_budget:ratio",
     }
     found = rows(panels[TABLE])
-    assert set(found) == set(_OBJECTIVES)
+    assert set(found) == set(OBJECTIVES)
     for title, query in ask.items():
         answered = {
             each["metric"]["sloth_slo"]: float(each["value"][1])
-            for each in stack.answer("query", query=query, time=end)["result"]
+            for each in told.answer("query", query=query, time=end)["result"]
         }
         there = {name: row[title]["v"] for name, row in found.items() if "v" in row[title]}
         assert there == pytest.approx(answered), title
@@ -96,7 +59,7 @@ def test_numbers_are_prometheus_own(stack, given):
 
 
 def test_the_forecast_is_a_date_or_says_why_there_is_none(given):
-    """A slow pace lasts; a budget that is gone says so; where nothing is measured, nothing is said."""
+    """A slow pace lasts, a budget that is gone says so; what is not measured says nothing."""
     panels, end = given
     found = {name: row["Used up on"] for name, row in rows(panels[TABLE]).items()}
     date = time.strftime("%Y-%m-%d %H:%M", time.localtime(end + 3 * 86400))
@@ -132,9 +95,9 @@ def test_every_row_leads_on(given):
     assert alert["Alert"]["l"] == "/runbooks/slo/SLOFastBurn"
 
 
-def test_an_alert_is_followed_to_what_to_do(context, stack, tmp_path):
+def test_an_alert_is_followed_to_what_to_do(context, told, tmp_path):
     """In a browser: from the page, drawn without a complaint, to the runbook; on a phone, too."""
-    shown = Shown(context, stack, tmp_path)
+    shown = Shown(context, told, tmp_path)
     try:
         shown.open("/slos?from=now-5m&to=now")
         shown.page.get_by_role("link", name="SLOFastBurn").wait_for()

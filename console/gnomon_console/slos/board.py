@@ -3,7 +3,7 @@
 from typing import Any
 
 from gnomon_console.boards import Board, parsed
-from gnomon_dashboards import annotations, colours, links, units
+from gnomon_dashboards import colours, links, units
 from gnomon_dashboards.dashboard import Dashboard, Section
 from gnomon_dashboards.limits import value
 from gnomon_dashboards.panels import Column, Steps, graph, styled, table, words
@@ -190,18 +190,21 @@ _OVER_TIME = graph(
 
 def _events() -> list[dict[str, Any]]:
     """Return alerts and deploys, so asked for that none falls between two points of a month."""
-    versions = (
-        'count by (service, service_version) (last_over_time(target_info{service=~"$service"}'
-    )
+    versions = "count by (service, service_version) (last_over_time("
+    versions += 'target_info{service=~"$service"}'
     return [
         {
-            **annotations.alerts(),
+            "name": "Alerts",
+            "enable": True,
+            "iconColor": colours.BAD,
             "expr": f'last_over_time(ALERTS{{alertstate="firing", alertname=~"SLO.+", {_WHICH}}}'
             "[$__rate_interval])",
             "titleFormat": "{{alertname}}: {{sloth_slo}}",
         },
         {
-            **annotations.deploys(),
+            "name": "Deploys",
+            "enable": True,
+            "iconColor": colours.PLAIN,
             "expr": f"{versions}[$__rate_interval]))"
             f" unless {versions}[1h] offset $__rate_interval))",
             "titleFormat": "{{service}} {{service_version}}",
@@ -226,6 +229,7 @@ def board() -> Board:
             ),
         ),
         sections=(Section("", (_OBJECTIVES, _OVER_TIME, _FIRING)),),
+        about=None,
         refresh="30s",
         since="now-30d",
     ).json()
