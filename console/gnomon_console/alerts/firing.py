@@ -6,19 +6,21 @@ Alertmanager, as ``host``: so an alert is the same where one's labels are among 
 """
 
 import asyncio
+import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from gnomon_console.alerts.alertmanager import Alert
 from gnomon_console.prometheus import AskError, Prometheus
-from gnomon_console.ranges import Range
 
-#: Seconds between two points of the past: what most rules are evaluated at, or less often.
-STEP_S = 30.0
-
-#: Seconds of the past that are asked for at once: 2880 points, a quarter of what one answer holds.
+#: Seconds of the past that are asked for at once: 5760 points of a rule that runs each 15 s.
 CHUNK_S = 86400.0
+
+#: Seconds between two evaluations, where an alert has fired at a single one; and by how many an
+#: evaluation may be late.
+_PAUSE_S, _LATE_S = 30.0, 2.0
 
 _PATIENCE_S = 8.0
 
@@ -72,11 +74,11 @@ async def now(prometheus: Prometheus) -> list[Alert]:
 async def past(prometheus: Prometheus, start: float, end: float) -> list[Past]:
     """Return what has fired between two Unix times, by its beginning. Raise AskError.
 
-    The times are right to within STEP_S. What fired before and after Prometheus itself was off has
-    fired all the time, as far as anybody knows.
+    A beginning is exact; an end is the first evaluation at which it fired no longer. What fired
+    before and after Prometheus itself was off has fired all the time, as far as anybody knows.
     """
-    at = Range(start, end, STEP_S)
-    series = await prometheus.range(_EXPR, at)
+    # As they were written: a graph's points would miss what is shorter than what lies between them.
+    series = await prometheus.now(f"{_EXPR}[{round(end - start)}s]", end)
     points = {
         tuple(sorted((k, v) for k, v in each.labels.items() if k not in _OWN)): [
             moment for moment, _ in each.points
@@ -84,45 +86,49 @@ async def past(prometheus: Prometheus, start: float, end: float) -> list[Past]:
         for each in series
     }
     rules = sorted(
-        {
-            moment
-            for labels, moments in points.items()
-            if dict(labels).get("alertname") == _WATCHDOG
-            for moment in moments
-        }
-    )
-    found = [
-        Past(dict(labels), began, ended, began > start + STEP_S)
+        moment
         for labels, moments in points.items()
-        for began, ended in _spells(moments, rules, end)
-    ]
+        if dict(labels).get("alertname") == _WATCHDOG
+        for moment in moments
+    )
+    found = []
+    for labels, moments in points.items():
+        pause = _pause(moments)
+        found += [
+            Past(dict(labels), began, ended, began > start + 1.5 * pause)
+            for began, ended in _spells(moments, pause, rules, end)
+        ]
     return sorted(found, key=lambda each: each.began)
 
 
+def _pause(moments: Sequence[float]) -> float:
+    """Return the seconds between two evaluations of a rule."""
+    return min((later - each for each, later in pairwise(moments)), default=_PAUSE_S)
+
+
 def _spells(
-    moments: Sequence[float], rules: Sequence[float], end: float
+    moments: Sequence[float], pause: float, rules: Sequence[float], end: float
 ) -> list[tuple[float, float | None]]:
     """Return the times without a break. rules: when rules are known to have been evaluated."""
     spells: list[list[float]] = []
-    evaluated = set(rules)
     for moment in moments:
-        if spells and (
-            moment - spells[-1][1] < 1.5 * STEP_S
-            or (evaluated and not _any(evaluated, spells[-1][1] + STEP_S, moment))
-        ):
+        if spells and not _over(spells[-1][1], moment, pause, rules):
             spells[-1][1] = moment
         else:
             spells.append([moment, moment])
     # Nothing is over because Prometheus says nothing any more.
     known = max(rules, default=end)
     return [
-        (began, None if last > min(end, known) - 1.5 * STEP_S else last + STEP_S)
+        (began, None if last > min(end, known) - 1.5 * pause - _LATE_S else last + pause)
         for began, last in spells
     ]
 
 
-def _any(evaluated: set[float], start: float, end: float) -> bool:
-    """Whether rules were evaluated at a point after ``start`` and before ``end``."""
-    return any(
-        start + number * STEP_S in evaluated for number in range(int((end - start) / STEP_S + 0.5))
-    )
+def _over(last: float, moment: float, pause: float, rules: Sequence[float]) -> bool:
+    """Whether an alert was over between two points."""
+    if moment - last < 1.5 * pause + _LATE_S:
+        return False
+    if not rules:
+        return True
+    place = bisect.bisect(rules, last + 1.5 * pause)
+    return place < len(rules) and rules[place] < moment - 0.5 * pause

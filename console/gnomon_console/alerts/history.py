@@ -15,13 +15,16 @@ from typing import Any
 from gnomon_console.alerts import leases
 from gnomon_console.alerts.alertmanager import Alert, Silence
 from gnomon_console.alerts.database import Database, Transaction
-from gnomon_console.alerts.firing import STEP_S, Past, same
+from gnomon_console.alerts.firing import Past, same
 
 #: How long an episode is kept after its end.
 KEPT_S = 183 * 86400.0
 
 #: A silence that began so many seconds before an alert, at most, is an answer to it.
 _SLACK_S = 2.0
+
+#: By so many seconds, at most, two sources differ in when something began or ended.
+_BLUR_S = 30.0
 
 #: Seconds between two looks for what is too old.
 _FORGET_S = 3600.0
@@ -167,9 +170,10 @@ class History:
         before = _known(do)
         open_ = _open(do)
         changes = 0
-        for alert in alerts:
-            if alert.severity == "none":  # Watchdog and what inhibits: always there
+        for each in alerts:
+            if each.severity == "none":  # Watchdog and what inhibits: always there
                 continue
+            alert = replace(each, labels=_tidy(each.labels))
             since = alert.since.timestamp() if alert.known else at
             episode = _match(open_, alert.labels)
             # Between two looks it was over, and began again.
@@ -215,23 +219,24 @@ def _fill(
         for row in do(
             f"SELECT {_COLUMNS} FROM alert_episodes"  # noqa: S608  # nothing from outside
             " WHERE began <= ? AND (ended IS NULL OR ended >= ?)",
-            [end, start - STEP_S],
+            [end, start - _BLUR_S],
         )
     }
     used: set[str] = set()
-    for spell in past:
-        if spell.labels.get("severity") == "none":
+    for given in past:
+        if given.labels.get("severity") == "none":
             continue
+        spell = replace(given, labels=_tidy(given.labels))
         last = end if spell.ended is None else spell.ended
         ours = [each for each in there.values() if same(each.labels, spell.labels)]
         episode = next(
             (each for each in ours if _overlap(each, spell.began, last) > 0),
-            # Prometheus' past is right to within a step.
+            # What both say of an end differs a little.
             next(
                 (
                     each
                     for each in ours
-                    if each.id not in used and _overlap(each, spell.began, last) > -STEP_S
+                    if each.id not in used and _overlap(each, spell.began, last) > -_BLUR_S
                 ),
                 None,
             ),
@@ -254,7 +259,7 @@ def _fill(
                 episode.ended is None
                 and episode.id not in used
                 and episode.began < start
-                and not any(same(episode.labels, alert.labels) for alert in firing)
+                and not any(same(episode.labels, _tidy(alert.labels)) for alert in firing)
             ):
                 _end(do, episode, start)
                 changes += 1
@@ -299,7 +304,6 @@ def _match(episodes: Sequence[Episode], labels: Mapping[str, str]) -> Episode | 
 def _new(
     do: Transaction, labels: Mapping[str, str], summary: str, began: float, ended: float | None
 ) -> Episode:
-    labels = {_clean(name): _clean(value) for name, value in labels.items()}
     name = labels.get("alertname", "alert")
     episode = Episode(
         name=name,
@@ -335,7 +339,7 @@ def _new(
 def _told_more(do: Transaction, episode: Episode, alert: Alert) -> int:
     """Write down what Alertmanager knows of an alert and Prometheus' past did not."""
     summary = _clean(alert.annotations.get("summary", "")) or episode.summary
-    labels = {_clean(name): _clean(value) for name, value in alert.labels.items()}
+    labels = dict(alert.labels)
     if len(labels) < len(episode.labels):
         labels = dict(episode.labels)
     if (labels, summary) == (episode.labels, episode.summary):
@@ -392,6 +396,10 @@ def _episode(row: Sequence[Any]) -> Episode:
         reason=reason,
         id=number,
     )
+
+
+def _tidy(labels: Mapping[str, str]) -> dict[str, str]:
+    return {_clean(name): _clean(value) for name, value in labels.items()}
 
 
 def _clean(text: str) -> str:

@@ -157,6 +157,8 @@ def _step(
     if alert.inhibited:
         return Step(route, "held")
     by = next((by for starts, ends, by in holds if starts <= now < ends), "")
+    if look == alert.since + route.wait:  # a silence that ends before then stops nothing
+        by = ""
     return Step(route, "held" if by else "next", look, by)
 
 
