@@ -70,6 +70,10 @@ class Prometheus:
         )
         return found
 
+    async def once(self, expr: str, at: float) -> list[Series]:
+        """Return what ``now`` does, and keep none of it: it may be large. Raise AskError."""
+        return await self._matrix("query", {"query": expr, "time": at})
+
     async def exemplars(self, expr: str, at: Range) -> list[dict[str, Any]]:
         """Return the exemplars of the series in an expression, each with labels, value, timestamp.
 

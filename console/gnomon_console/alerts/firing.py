@@ -15,8 +15,9 @@ from itertools import pairwise
 from gnomon_console.alerts.alertmanager import Alert
 from gnomon_console.prometheus import AskError, Prometheus
 
-#: Seconds of the past that are asked for at once: 5760 points of a rule that runs each 15 s.
-CHUNK_S = 86400.0
+#: Seconds of the past that are asked for at once: 1440 points of a rule that runs each 15 s. And
+#: those of which it is first asked whether there is anything.
+CHUNK_S, _LONG_S = 6 * 3600.0, 15 * 86400.0
 
 #: Seconds between two evaluations, where an alert has fired at a single one; and by how many an
 #: evaluation may be late.
@@ -78,7 +79,7 @@ async def past(prometheus: Prometheus, start: float, end: float) -> list[Past]:
     before and after Prometheus itself was off has fired all the time, as far as anybody knows.
     """
     # As they were written: a graph's points would miss what is shorter than what lies between them.
-    series = await prometheus.now(f"{_EXPR}[{round(end - start)}s]", end)
+    series = await prometheus.once(f"{_EXPR}[{round(end - start)}s]", end)
     points = {
         tuple(sorted((k, v) for k, v in each.labels.items() if k not in _OWN)): [
             moment for moment, _ in each.points
@@ -99,6 +100,16 @@ async def past(prometheus: Prometheus, start: float, end: float) -> list[Past]:
             for began, ended in _spells(moments, pause, rules, end)
         ]
     return sorted(found, key=lambda each: each.began)
+
+
+async def oldest(prometheus: Prometheus, start: float, end: float) -> float:
+    """Return a time before which nothing is remembered of what has fired. Raise AskError."""
+    while start < end:
+        until = min(start + _LONG_S, end)
+        if await prometheus.once(f"count(last_over_time({_EXPR}[{round(until - start)}s]))", until):
+            break
+        start = until
+    return start
 
 
 def _pause(moments: Sequence[float]) -> float:

@@ -259,6 +259,8 @@ class Watch:
         alerts: Sequence[Alert] | None,
         silences: Sequence[Silence],
     ) -> None:
+        if end - start > firing.CHUNK_S:
+            start = await firing.oldest(self._prometheus, start, end)
         while start < end:
             until = min(start + firing.CHUNK_S, end)
             spells = await firing.past(self._prometheus, start, until)
