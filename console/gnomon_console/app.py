@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from nicegui import Client, ui
@@ -11,8 +10,7 @@ from nicegui import Client, ui
 import gnomon
 from gnomon_console import guard
 from gnomon_console.access import who
-from gnomon_console.access.door import Door, Doorkeeper, MetricsDoor
-from gnomon_console.access.listening import loopback
+from gnomon_console.access.door import Door, Doorkeeper, MetricsDoor, open_changes
 from gnomon_console.access.login import Login
 from gnomon_console.access.sessions import Session
 from gnomon_console.alerts.alertmanager import Alertmanager
@@ -59,11 +57,9 @@ def make(settings: Settings, web: WebFile | None = None) -> FastAPI:
 
     Raises ConfigError where there is no such file.
     """
-    host = urlsplit(settings.alertmanager).hostname or ""
     door = Door(
         web or WebFile(settings.web_config),
-        # Without a login, nobody does here what they could not do at Alertmanager's own page.
-        open_changes=host == "localhost" or loopback(host),
+        open_changes=open_changes(settings),
         port=settings.port,
         gone=_forget,
     )

@@ -4,11 +4,13 @@ Where nobody is asked for a password, whoever uses this machine may read it. A p
 may not: not by a name of its own that leads to 127.0.0.1, nor by showing the console in a frame.
 """
 
+import re
 from collections.abc import Mapping
 
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
@@ -19,7 +21,8 @@ _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval';"
         " style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:;"
-        " connect-src 'self'; worker-src 'self' blob:; frame-ancestors 'none';"
+        " connect-src 'self' ws://{host} wss://{host}; worker-src 'self' blob:;"
+        " frame-ancestors 'none';"
         " base-uri 'self'; form-action 'self'; object-src 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -28,6 +31,9 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+
+#: What a policy can say of a host, as browsers that do not take 'self' for WebSockets need it.
+_HOST = re.compile(r"[\w.:\[\]-]{1,255}", re.ASCII)
 
 #: Names of this machine for itself.
 _OWN = ("localhost", "127.0.0.1", "[::1]")
@@ -60,18 +66,24 @@ class _Headers:
         self._headers = {**_HEADERS, **headers}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        host = Headers(scope=scope).get("host", "")
+        host = host if _HOST.fullmatch(host) else "localhost"
+
         async def said(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
-                    headers.setdefault(name, value)
+                    headers.setdefault(name, value.replace("{host}", host))
             await send(message)
 
-        await self._app(scope, receive, said if scope["type"] == "http" else send)
+        await self._app(scope, receive, said)
 
 
 class _SameOrigin:
-    """Refuses WebSockets and what changes anything where the page that asks is another's.
+    """Refuses all but links where the page that asks is another's.
 
     A request without an Origin comes from a program, which could ask Alertmanager itself.
     """
@@ -80,13 +92,12 @@ class _SameOrigin:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in {"http", "websocket"} and not _same(Headers(scope=scope)):
+        if scope["type"] in {"http", "websocket"} and not _same(headers := Headers(scope=scope)):
             if scope["type"] == "websocket":
                 await WebSocketClose(1008, "another origin")(scope, receive, send)
                 return
-            if scope["method"] not in {"GET", "HEAD", "OPTIONS"}:
-                await send({"type": "http.response.start", "status": 403, "headers": []})
-                await send({"type": "http.response.body", "body": b"another origin"})
+            if not _is_link(scope, headers):
+                await PlainTextResponse("another origin", 403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -97,3 +108,15 @@ def _same(headers: Headers) -> bool:
         return False
     origin = headers.get("origin", "")
     return not origin or origin.partition("://")[2] == headers.get("host", "")
+
+
+def _is_link(scope: Scope, headers: Headers) -> bool:
+    """Whether a request only opens a page. Browsers let nobody read the answer to another one.
+
+    But socket.io does: it answers pages of everywhere, over HTTP as well.
+    """
+    return (
+        scope["method"] in {"GET", "HEAD", "OPTIONS"}
+        and headers.get("sec-fetch-mode", "navigate") == "navigate"
+        and not scope["path"].startswith("/_nicegui_ws")
+    )

@@ -4,12 +4,16 @@ import contextlib
 import socket
 import threading
 
+import bcrypt
 import pytest
 import uvicorn
+from fastapi import FastAPI, Request
+from starlette.testclient import TestClient
 
 import servers
 from gnomon_console import __main__ as command
-from gnomon_console.access import connection, limits, listening, sessions
+from gnomon_console.access import check, connection, door, limits, listening, sessions, who
+from gnomon_console.access.door import Door, Doorkeeper, open_changes
 from gnomon_console.access.login import local
 from gnomon_console.settings import settings
 from gnomon_exporter.ratelimit import Rate
@@ -184,6 +188,77 @@ def test_a_login_leads_to_the_console_alone(address):
 def test_a_login_leads_to_the_page_asked_for(address):
     """With all that was chosen on it."""
     assert local(address) == address
+
+
+@pytest.mark.parametrize(
+    ("alertmanager", "may"),
+    [
+        ("http://127.0.0.1:9093", True),
+        ("http://localhost:9093", True),
+        ("http://[::1]:9093", True),
+        ("http://10.0.0.1:9093", False),
+        ("https://alerts.example/am", False),
+        ("http://localhost.evil.example", False),
+    ],
+)
+def test_who_is_not_known_changes_what_is_open_to_them_anyway(alertmanager, may):
+    """Alertmanager's own page on this machine, and not one on another."""
+    here = settings({"GNOMON_ALERTMANAGER_URL": alertmanager})
+    app = FastAPI()
+
+    @app.get("/who")
+    async def asked(request: Request) -> bool:
+        return who.of(request.scope).may_change
+
+    opened = Door(WebFile(None), open_changes=open_changes(here), port=1)
+    app.add_middleware(Doorkeeper, door=opened)
+    assert TestClient(app).get("/who").json() is may
+    assert not who.NOBODY.may_change
+
+
+@pytest.fixture
+def guarded(tmp_path, monkeypatch):
+    """An application whose only user is ann; each address may ask for and guess very little."""
+    monkeypatch.setattr(door, "QUESTIONS", Rate(interval=1000, burst=3))
+    monkeypatch.setattr(check, "GUESSES", Rate(interval=1000, burst=2))
+    path = tmp_path / "web.yml"
+    stored = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    path.write_text(f"basic_auth_users: {{ann: '{stored}'}}\n")
+    app = FastAPI()
+    app.get("/api/boards")(lambda: "drawn")
+    app.add_middleware(Doorkeeper, door=Door(WebFile(str(path)), open_changes=True, port=1))
+    return lambda address: TestClient(app, client=(address, 1))
+
+
+def test_questions_of_one_address_are_bounded(guarded):
+    """They cost Prometheus something; others are not held up."""
+    one, other = guarded("192.0.2.1"), guarded("192.0.2.2")
+    answers = [one.get("/api/boards", auth=("ann", "secret")) for _ in range(4)]
+    assert [each.status_code for each in answers] == [200, 200, 200, 429]
+    assert int(answers[-1].headers["retry-after"]) > 1
+    assert other.get("/api/boards", auth=("ann", "secret")).status_code == 200
+
+
+def test_after_wrong_passwords_the_right_one_is_not_tried_either(guarded):
+    """Until there is room for it; at other addresses, and once it is known, it always is."""
+    one, other = guarded("192.0.2.1"), guarded("192.0.2.2")
+    given = [("ann", "one"), ("ann", "two"), ("ann", "secret")]
+    assert [one.get("/", auth=each).status_code for each in given] == [401, 401, 429]
+    assert other.get("/api/boards", auth=("ann", "secret")).status_code == 200
+    assert one.get("/api/boards", auth=("ann", "secret")).status_code == 200
+    assert one.get("/", auth=("bob", "secret")).status_code == 429
+
+
+def test_a_page_whose_session_has_ended_is_nobody_s(kept):
+    """Whoever comes to it by another session changes nothing in the first one's name."""
+    session = kept.sessions.find(kept.sessions.begin("ann", "one"))
+    scope = {}
+    who.bring(scope, who.Visitor("ann", may_change=True, session=session))
+    assert who.of(scope).name == "ann"
+    kept.sessions.end(session)
+    assert who.of(scope) == who.NOBODY
+    assert who.session_of(scope) is session
+    assert who.of({}) == who.NOBODY
 
 
 @pytest.fixture

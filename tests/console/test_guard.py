@@ -27,7 +27,7 @@ def client():
     return TestClient(app, base_url="http://127.0.0.1:8090")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1:8090", "localhost:8090", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8090", "localhost:8090", "localhost", "[::1]:8090"])
 def test_it_answers_at_its_own_names(client, host):
     """With what browsers shall not do."""
     answer = client.get("/", headers={"host": host})
@@ -61,3 +61,33 @@ def test_its_own_page_and_programs_may(client):
     assert client.post("/").status_code == 200
     with client.websocket_connect("/live", headers=own) as socket:
         assert socket.receive_text() == "live"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_from_elsewhere_may_link_to_it_and_no_more(client, site):
+    """Another port of this machine is somebody else's, too."""
+    link = {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}
+    assert client.get("/", headers=link).status_code == 200
+    assert client.post("/", headers=link).status_code == 403
+    for mode in ("cors", "no-cors", "websocket"):
+        assert client.get("/", headers={**link, "sec-fetch-mode": mode}).status_code == 403
+    assert client.get("/", headers={"sec-fetch-site": "same-origin"}).status_code == 200
+
+
+def test_what_answers_every_page_is_no_link(client):
+    """By HTTP, too, and to browsers that do not say what they ask for."""
+    evil = {"origin": "http://evil.example"}
+    assert client.get("/_nicegui_ws/socket.io/", headers=evil).status_code == 403
+    assert client.options("/_nicegui_ws/socket.io/", headers=evil).status_code == 403
+    assert client.get("/_nicegui_ws/socket.io/").status_code == 404
+
+
+def test_scripts_connect_to_the_page_s_own_host_alone(client):
+    """Named, for not every browser takes 'self' for WebSockets; what is no host is not repeated."""
+    policy = client.get("/").headers["content-security-policy"]
+    assert "connect-src 'self' ws://127.0.0.1:8090 wss://127.0.0.1:8090;" in policy
+    app = FastAPI()
+    guard.add(app, settings({}), any_name=True, headers={"X-Frame-Options": "sameorigin"})
+    answer = TestClient(app).get("/", headers={"host": "a; script-src *"})
+    assert "ws://localhost wss://localhost;" in answer.headers["content-security-policy"]
+    assert answer.headers["x-frame-options"] == "sameorigin"

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -18,6 +18,7 @@ from gnomon_console.access.limits import Limits
 from gnomon_console.access.listening import loopback
 from gnomon_console.access.sessions import Session, Sessions
 from gnomon_console.access.who import Visitor
+from gnomon_console.settings import Settings
 from gnomon_exporter.ratelimit import Rate
 from gnomon_exporter.webfile import WebFile
 
@@ -29,7 +30,9 @@ _PUBLIC = frozenset({"/healthz", LOGIN, f"{LOGIN}/known"})
 #: What programs of this machine use that know no password: Prometheus reads, applications send.
 _PROGRAMS = frozenset({("GET", "/metrics"), ("POST", "/v1/traces"), ("POST", "/v1/logs")})
 _METRICS = frozenset({"/metrics", "/metrics/queries"})
-_FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_FORWARDED = frozenset(
+    {"forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip", "client-ip"}
+)
 
 #: Of one address: questions that make Prometheus or the console work, at once and from then on.
 QUESTIONS = Rate(interval=0.05, burst=200)
@@ -171,6 +174,15 @@ class MetricsDoor:
         await self.app({**scope, "client": ("127.0.0.1", 0), "headers": headers}, receive, send)
 
 
+def open_changes(settings: Settings) -> bool:
+    """Whether those may acknowledge who are not asked for a name.
+
+    They may where Alertmanager's own page is open to them just the same.
+    """
+    host = urlsplit(settings.alertmanager).hostname or ""
+    return host == "localhost" or loopback(host)
+
+
 def address(scope: Scope) -> str:
     """Return the address that a request comes from, as far as proxies that are trusted tell."""
     client: Any = scope.get("client")
@@ -203,7 +215,7 @@ def _let_in(scope: Scope) -> bool:
         and loopback(address(scope))
         # A page from elsewhere, whose name leads here, has a name of its own.
         and (host == "localhost" or loopback(host.strip("[]")))
-        and not any(name in headers for name in _FORWARDED)
+        and not any(name in _FORWARDED or name.startswith("x-forwarded-") for name in headers)
     )
 
 
