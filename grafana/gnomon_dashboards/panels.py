@@ -174,6 +174,9 @@ def coloured(series: str, colour: str, *, pattern: bool = False) -> dict[str, An
     return styled(series, pattern=pattern, color={"mode": "fixed", "fixedColor": colour})
 
 
+#: Of a graph of nothing but failures: each of its series has a red of its own.
+FAILURES = styled(".*", pattern=True, color={"mode": "shades", "fixedColor": colours.BAD})
+
 #: Of the series that ``queries.percentiles`` returns.
 PERCENTILES = (
     coloured("p50", colours.MEDIAN),
@@ -291,14 +294,14 @@ def number(
     question: str,
     *queries: Query,
     unit: str,
-    sparkline: bool = True,
     filled: bool = False,
     text: str = "auto",
     **other: Any,
 ) -> Panel:
-    """Return a value of now, large. sparkline: its past behind it. filled: the panel is coloured.
+    """Return a value of now, large.
 
-    text: "auto", or "value_and_name" for several beside each other.
+    No past behind it: what matters has a graph below, and a number asks for one moment only.
+    filled: the panel is coloured. text: "auto", or "value_and_name" for several beside each other.
     """
     return Panel(
         kind="stat",
@@ -310,7 +313,7 @@ def number(
         height=other.pop("height", 4),
         options={
             "colorMode": "background" if filled else "value",
-            "graphMode": "area" if sparkline else "none",
+            "graphMode": "none",
             "justifyMode": "auto",
             "orientation": "auto",
             "reduceOptions": _REDUCED,

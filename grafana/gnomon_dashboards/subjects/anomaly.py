@@ -111,7 +111,6 @@ _SUMMARY = Section(
             now("sum(service:anomalies:count) or 0 * sum(service:signals:count)"),
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
-            sparkline=False,
             empty="No service has a signal yet",
         ),
         number(
@@ -127,7 +126,6 @@ _SUMMARY = Section(
                 (1, colours.WATCH),
                 (value("anomaly_storm:signals") + 1, colours.BAD),
             ),
-            sparkline=False,
             empty="This service has no signal yet",
         ),
         number(
@@ -140,7 +138,6 @@ _SUMMARY = Section(
             ),
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
-            sparkline=False,
             empty="No service has a signal yet",
         ),
         number(
@@ -148,7 +145,6 @@ _SUMMARY = Section(
             "How many signals of all services are compared?",
             now("count(threshold:anomaly_watched:switch > 0)"),
             unit=units.WHOLE,
-            sparkline=False,
             empty="No service has a signal yet",
         ),
         number(
@@ -160,7 +156,6 @@ _SUMMARY = Section(
                 " or 0 * count(anomaly:level:last5m)"
             ),
             unit=units.WHOLE,
-            sparkline=False,
             empty="No service has a signal yet",
         ),
         number(
@@ -172,7 +167,6 @@ _SUMMARY = Section(
                 " or 0 * count(threshold:anomaly_watched:switch)"
             ),
             unit=units.WHOLE,
-            sparkline=False,
             empty="No service has a signal yet",
         ),
     ),

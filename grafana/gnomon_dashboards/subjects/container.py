@@ -56,7 +56,6 @@ _SUMMARY = Section(
             now(f"count(instance_container:container_cpu:rate5m{_GROUPS})"),
             unit=units.WHOLE,
             empty=_NO_GROUPS,
-            sparkline=False,
         ),
         number(
             "Most of quota",
@@ -67,7 +66,6 @@ _SUMMARY = Section(
             low=0,
             steps=above("container_throttled:used"),
             empty=_NO_QUOTA,
-            sparkline=False,
         ),
         number(
             "Most held back",
@@ -79,7 +77,6 @@ _SUMMARY = Section(
             high=1,
             steps=above("container_throttled:ratio", watch=0.5),
             empty=_NO_QUOTA,
-            sparkline=False,
         ),
         number(
             "Most of limit",
@@ -91,7 +88,6 @@ _SUMMARY = Section(
             high=1,
             steps=above("container_memory_near_limit:ratio"),
             empty=_NO_LIMIT,
-            sparkline=False,
         ),
         number(
             "Killed, 24 h",
@@ -102,7 +98,6 @@ _SUMMARY = Section(
             ),
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
-            sparkline=False,
             empty=_NO_GROUPS,
         ),
         number(
@@ -115,7 +110,6 @@ _SUMMARY = Section(
             high=1,
             steps=above("container_threads_near_limit:ratio"),
             empty="No group has a limit of threads",
-            sparkline=False,
         ),
     ),
 )

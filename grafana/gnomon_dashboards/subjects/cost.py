@@ -32,7 +32,6 @@ _SUMMARY = Section(
             unit=units.MONEY,
             decimals=2,
             empty=_FREE,
-            sparkline=False,
         ),
         number(
             "24 hours",
@@ -40,7 +39,6 @@ _SUMMARY = Section(
             now("sum_over_time(cost:total:per_hour[1d:1h])"),
             unit=units.MONEY,
             decimals=2,
-            sparkline=False,
             empty=_FREE,
         ),
         number(
@@ -49,7 +47,6 @@ _SUMMARY = Section(
             now("cost:total:month_to_date"),
             unit=units.MONEY,
             decimals=2,
-            sparkline=False,
             empty=_FREE,
         ),
         number(
@@ -58,7 +55,6 @@ _SUMMARY = Section(
             now("cost:total:month_forecast"),
             unit=units.MONEY,
             decimals=2,
-            sparkline=False,
             empty="Known after half a day with prices",
         ),
         number(
@@ -68,7 +64,6 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=0,
             steps=_SPENT,
-            sparkline=False,
             empty="No budget: thresholds.yml, section cost",
         ),
         number(
@@ -83,7 +78,6 @@ _SUMMARY = Section(
                 (value("cost_gpu_idle:per_day"), colours.BAD),
             ),
             links=(links.to("gpu", "The GPUs"),),
-            sparkline=False,
             empty="No GPU has a price",
         ),
     ),

@@ -4,6 +4,7 @@ from gnomon_dashboards import colours, links, units
 from gnomon_dashboards.dashboard import Dashboard, Section
 from gnomon_dashboards.limits import recording
 from gnomon_dashboards.panels import (
+    FAILURES,
     NONE_IS_GOOD,
     PERCENTILES,
     PLAIN,
@@ -261,6 +262,7 @@ _QUERIES = Section(
             unit=units.EVENTS_RATE,
             filled=0,
             links=(_SERVICE,),
+            overrides=(FAILURES,),
             empty=_NO_CALL,
         ),
         heatmap(

@@ -56,7 +56,6 @@ _SUMMARY = Section(
             unit=units.DAYS,
             decimals=0,
             steps=_DAYS,
-            sparkline=False,
             empty="Nothing grows towards its limit",
         ),
         number(
@@ -66,7 +65,6 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=0,
             steps=_FULL,
-            sparkline=False,
             empty=_YOUNG,
         ),
         number(
@@ -76,7 +74,6 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=0,
             steps=((None, colours.BAD), (0.05, colours.WATCH), (0.2, colours.GOOD)),
-            sparkline=False,
             empty="Known after three hours",
         ),
         number(
@@ -90,7 +87,6 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=0,
             steps=((None, colours.BAD), (0.1, colours.WATCH), (0.3, colours.GOOD)),
-            sparkline=False,
             empty="Known after three hours",
         ),
         number(
@@ -108,7 +104,6 @@ _SUMMARY = Section(
                 (0.5, colours.WATCH),
                 (value("forecast_failure:ratio"), colours.BAD),
             ),
-            sparkline=False,
             empty="Known after four minutes",
         ),
         number(
@@ -123,7 +118,6 @@ _SUMMARY = Section(
                 (30 * 86400, colours.GOOD),
             ),
             links=(links.to("slo", "The promises"),),
-            sparkline=False,
             empty="No budget is being used up",
         ),
     ),

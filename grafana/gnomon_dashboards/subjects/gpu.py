@@ -67,7 +67,6 @@ _SUMMARY = Section(
             now(f"count({_named('nvidia_smi_index * 0 + 1')})"),
             unit=units.WHOLE,
             empty=_NONE,
-            sparkline=False,
         ),
         number(
             "Busy",
@@ -78,7 +77,6 @@ _SUMMARY = Section(
             low=0,
             high=1,
             empty=_NONE,
-            sparkline=False,
         ),
         number(
             "Fullest VRAM",
@@ -90,7 +88,6 @@ _SUMMARY = Section(
             high=1,
             steps=above("gpu_memory_nearly_full:ratio", watch=0.9),
             empty=_NONE,
-            sparkline=False,
         ),
         number(
             "Until it slows",
@@ -100,7 +97,6 @@ _SUMMARY = Section(
             decimals=0,
             steps=below("gpu_hot:celsius", watch=3),
             empty="No GPU here tells its limits",
-            sparkline=False,
         ),
         number(
             "Power",
@@ -109,7 +105,6 @@ _SUMMARY = Section(
             unit=units.WATTS,
             decimals=0,
             empty="No GPU here tells its power",
-            sparkline=False,
         ),
         number(
             "XIDs, 24 h",
@@ -121,7 +116,6 @@ _SUMMARY = Section(
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
             empty=_NONE,
-            sparkline=False,
         ),
     ),
 )

@@ -80,7 +80,6 @@ _SUMMARY = Section(
             now(f"min(time() - node_boot_time_seconds{_HERE})"),
             unit=units.SECONDS,
             decimals=1,
-            sparkline=False,
         ),
     ),
 )

@@ -46,7 +46,6 @@ _SUMMARY = Section(
             unit=units.WHOLE,
             mappings=(words((0, "silent", colours.BAD), (1, "watches", colours.GOOD)),),
             steps=UP,
-            sparkline=False,
         ),
         number(
             "Targets down",
@@ -54,7 +53,6 @@ _SUMMARY = Section(
             now(f"count(up{_HERE} == 0) or 0 * count(up{_HERE})"),
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
-            sparkline=False,
         ),
         number(
             "Not collected",
@@ -65,7 +63,6 @@ _SUMMARY = Section(
             ),
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
-            sparkline=False,
             empty="No exporter of ours is asked",
         ),
         number(
@@ -75,7 +72,6 @@ _SUMMARY = Section(
             unit=units.WHOLE,
             decimals=0,
             steps=((None, colours.GOOD), (0.5, colours.BAD)),
-            sparkline=False,
         ),
         number(
             "Not delivered",
@@ -84,7 +80,6 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=0,
             steps=above("notifications_failing:ratio"),
-            sparkline=False,
         ),
         number(
             "Telemetry lost",
@@ -96,7 +91,6 @@ _SUMMARY = Section(
             low=0,
             steps=above("service_telemetry_incomplete:rate"),
             empty="No application with the library",
-            sparkline=False,
         ),
     ),
 )

@@ -168,7 +168,6 @@ _SUMMARY = Section(
             steps=UP,
             mappings=(words((0, "broken", colours.BAD), (1, "works", colours.GOOD)),),
             filled=True,
-            sparkline=False,
             links=(links.to("meta", "The stack itself"),),
         ),
     ),

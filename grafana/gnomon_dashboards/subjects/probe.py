@@ -60,7 +60,6 @@ _SUMMARY = Section(
             high=1,
             steps=((None, colours.BAD), (1, colours.GOOD)),
             empty=_NONE,
-            sparkline=False,
         ),
         number(
             "Down",
@@ -68,7 +67,6 @@ _SUMMARY = Section(
             now(f"count(probe_success{_HERE} == 0) or 0 * count(probe_success{_HERE})"),
             unit=units.WHOLE,
             steps=NONE_IS_GOOD,
-            sparkline=False,
             empty=_NONE,
         ),
         number(
@@ -78,7 +76,6 @@ _SUMMARY = Section(
             unit=units.RATIO,
             decimals=2,
             steps=_AVAILABLE,
-            sparkline=False,
             empty=_NONE,
         ),
         number(
@@ -90,7 +87,6 @@ _SUMMARY = Section(
             low=0,
             steps=above("probe_slow:seconds", watch=0.5),
             empty=_NONE,
-            sparkline=False,
         ),
         number(
             "First expires",
@@ -99,7 +95,6 @@ _SUMMARY = Section(
             unit=units.DAYS,
             decimals=0,
             steps=_LEFT,
-            sparkline=False,
             empty=_NO_TLS,
         ),
         number(
@@ -110,7 +105,6 @@ _SUMMARY = Section(
                 f" or 0 * count(probe_http_ssl{_HERE})"
             ),
             unit=units.WHOLE,
-            sparkline=False,
             empty=_NO_HTTP,
         ),
     ),

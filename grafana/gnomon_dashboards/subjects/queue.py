@@ -4,6 +4,7 @@ from gnomon_dashboards import colours, links, units
 from gnomon_dashboards.dashboard import Dashboard, Section
 from gnomon_dashboards.limits import recording
 from gnomon_dashboards.panels import (
+    FAILURES,
     NONE_IS_GOOD,
     PERCENTILES,
     PLAIN,
@@ -614,6 +615,7 @@ _CELERY_SECTION = Section(
                 legend="{{name}} {{exception}}",
             ),
             unit=units.EVENTS_RATE,
+            overrides=(FAILURES,),
             empty="No task failed",
         ),
         graph(

@@ -114,7 +114,6 @@ _SUMMARY = Section(
             now(f"min(time() - process_start_time_seconds{_HERE})"),
             unit=units.SECONDS,
             decimals=1,
-            sparkline=False,
             empty="No process of it is watched",
         ),
     ),

@@ -3,6 +3,7 @@
 from gnomon_dashboards import colours, links, units
 from gnomon_dashboards.dashboard import Dashboard, Section
 from gnomon_dashboards.panels import (
+    FAILURES,
     NONE_IS_GOOD,
     PERCENTILES,
     PLAIN,
@@ -58,7 +59,6 @@ def _number(title: str, key: str, family: str, question: str, unit: str) -> Pane
         now(_mean(family, over="$__range")),
         unit=unit,
         decimals=0 if unit == units.RATIO else None,
-        sparkline=False,
         width=3,
         empty=_NO_GPU if family.startswith("gpu_") else _NO_WORK,
     )
@@ -323,6 +323,7 @@ _EACH = Section(
             width=8,
             legend=(),
             links=(_SERVICE,),
+            overrides=(FAILURES,),
             empty=_NO_WORK,
         ),
     ),

@@ -309,7 +309,6 @@ DASHBOARD = Dashboard(
                     now(_FIRST_BYTE.views()),
                     unit=units.COUNT,
                     decimals=0,
-                    sparkline=False,
                     steps=PLAIN,
                     empty=_NO_VIEW,
                 ),
