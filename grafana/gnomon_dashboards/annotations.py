@@ -6,10 +6,12 @@ from gnomon_dashboards import colours
 from gnomon_dashboards.queries import DATASOURCE
 
 
-def _events(name: str, expr: str, colour: str, title: str, text: str) -> dict[str, Any]:
+def _events(
+    name: str, expr: str, colour: str, title: str, text: str, *, on: bool = True
+) -> dict[str, Any]:
     return {
         "datasource": DATASOURCE,
-        "enable": True,
+        "enable": on,
         "expr": expr,
         "hide": False,
         "iconColor": colour,
@@ -25,8 +27,8 @@ def _events(name: str, expr: str, colour: str, title: str, text: str) -> dict[st
 def alerts(where: str = "") -> list[dict[str, Any]]:
     """Return when alerts began to fire: what is critical, and apart from it, what is a warning.
 
-    Not how long they did: a few of them over each other would hide the graph. where: label
-    matchers, for what the dashboard is about.
+    Not how long they did, and warnings only once a viewer switches them on: a few of them beside
+    each other would hide the graph. where: label matchers, for what the dashboard is about.
     """
     found = []
     for name, severity, colour in (
@@ -44,6 +46,7 @@ def alerts(where: str = "") -> list[dict[str, Any]]:
                 colour,
                 "{{alertname}}",
                 "{{severity}} {{service}} {{instance}}",
+                on=severity == "critical",
             )
         )
     return found
