@@ -124,6 +124,8 @@ def locked(folder: str, patience: float) -> Iterator[bool]:
                 time.sleep(0.005)
         yield had
     finally:
+        # Not merely closed: a process that was forked meanwhile has it open, too, and for good.
+        fcntl.flock(file, fcntl.LOCK_UN)
         os.close(file)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -176,6 +177,22 @@ def _unlocked(self, seat):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "PATIENCE", 0)
         return Worker._whole(self, seat)
+
+
+def test_a_fork_while_a_page_is_made_does_not_keep_the_runs_lock(run):
+    """The child has the lock's file open, too, while it lives; whoever asks need not wait."""
+    with ledger.locked(str(run), 1) as held:
+        assert held
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)  # until it is killed
+            os._exit(1)
+    try:
+        with ledger.locked(str(run), 0) as held:
+            assert held
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_a_custom_collector_is_asked_for_pages_only(run):  # noqa: ARG001
