@@ -43,7 +43,7 @@ STRUCTURAL = {
 }
 
 # They fire because nothing is there.
-FIRES_ON_NOTHING = {"Watchdog", "JobAbsent"}
+FIRES_ON_NOTHING = {"Watchdog", "JobAbsent", "PrometheusBlind"}
 
 
 def _alerts(alerts=ALERTS):
