@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gnomon_console.ranges import POINTS
+
 #: What somebody opens first; the others follow by the alphabet.
 _FIRST = ("gnomon-overview", "gnomon-service", "gnomon-slo", "gnomon-host")
 
@@ -66,6 +68,11 @@ class Panel:
     def span(self) -> str:
         """The time that it shows whatever the dashboard shows, "" for the dashboard's."""
         return str(self.spec.get("timeFrom") or "")
+
+    @property
+    def points(self) -> int:
+        """How many points its lines have at most."""
+        return int(self.spec.get("maxDataPoints") or POINTS)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ _UNITS = {
 _DURATION = re.compile(r"(\d+)(ms|[smhdwMy])")
 _RELATIVE = re.compile(r"now(?:-([0-9]{1,9})(ms|[smhdwMy]))?")
 
-#: Points of a graph at most: no screen shows more of them beside each other in half its width.
-_POINTS = 240
+#: Points of a graph at most, unless its panel says otherwise: no screen shows more of them beside
+#: each other in half its width.
+POINTS = 240
 
 #: What is between two points: numbers that people count in.
 _STEPS = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -72,17 +73,20 @@ def moment(text: str, now: float) -> float:
     raise ValueError(f"{text!r} is no time: now, now-1h, or milliseconds since 1970")
 
 
-def between(since: str, until: str, *, least: float = 0, now: float | None = None) -> Range:
+def between(
+    since: str, until: str, *, least: float = 0, points: int = POINTS, now: float | None = None
+) -> Range:
     """Return the range of two times.
 
-    least: the seconds that lie between two points at least. Raise ValueError for what is no time,
-    an end that is not after the beginning, or a time longer than LONGEST_S.
+    least: the seconds that lie between two points at least. points: how many there are at most.
+    Raise ValueError for what is no time, an end that is not after the beginning, or a time longer
+    than LONGEST_S.
     """
     now = time.time() if now is None else now
     start, end = moment(since, now), moment(until, now)
     if not 0 < end - start <= LONGEST_S:
         raise ValueError(f"from {since} to {until}: the end has to be after the beginning")
-    wanted = max((end - start) / _POINTS, least)
+    wanted = max((end - start) / points, least)
     step = next((step for step in _STEPS if step >= wanted), _STEPS[-1])
     return Range(start // step * step, end // step * step, float(step))
 

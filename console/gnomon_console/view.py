@@ -23,7 +23,7 @@ from gnomon_console.panels import (
 )
 from gnomon_console.panels.drawn import Answers, Dot, Drawn, Given, Mark
 from gnomon_console.prometheus import AskError, Prometheus, Series
-from gnomon_console.ranges import Range, between, moment, seconds
+from gnomon_console.ranges import POINTS, Range, between, moment, seconds
 from gnomon_console.tables import SUPPORTED
 
 #: How each kind of panel is drawn. "text" and "row" need no data; "map" is the console's own.
@@ -41,6 +41,9 @@ KINDS: Mapping[str, Callable[[Given], Drawn]] = {
 
 #: Whoever asks for a value of now within so many seconds is told the same.
 _SHARED_S = 5
+
+#: Seconds after which an event is seen, at most, in a graph whose points lie farther apart.
+_MARKED_S = 60
 
 #: Traces shown on one graph, at most.
 _DOTS = 60
@@ -100,7 +103,14 @@ class Sight:
         """Return the time that a panel shows. least: seconds between two points at least."""
         if panel.span:
             return between(f"now-{panel.span}", "now", least=least, now=self.at.end)
-        return between(self.asked.since, self.asked.until, least=least, now=self.moment)
+        since, until = self.asked.since, self.asked.until
+        return between(since, until, least=least, points=panel.points, now=self.moment)
+
+    def events(self, points: int) -> Range:
+        """Return when it is asked for what happened: up to now, also where points lie far apart."""
+        at = between(self.asked.since, self.asked.until, points=points, now=self.moment)
+        late = (self.end - at.end) // _MARKED_S * _MARKED_S
+        return Range(at.start + late, at.end + late, at.step)
 
     def filled(self, text: str, at: Range) -> str:
         """Return a query with everything in its place. at: the time that it is asked over."""
@@ -239,18 +249,19 @@ async def _dots(expr: str, at: Range, prometheus: Prometheus) -> list[Dot]:
 async def _marks(board: Board, seen: Sight, prometheus: Prometheus) -> list[Mark]:
     """Return what happened: alerts that fired, versions that came. None of it is worth an error."""
     found: list[Mark] = []
+    at = seen.events(max((panel.points for panel in board.panels.values()), default=POINTS))
     for given in board.annotations:
         if not given.get("enable") or "expr" not in given:
             continue
         try:
-            answers = await prometheus.range(seen.filled(given["expr"], seen.at), seen.at)
+            answers = await prometheus.range(seen.filled(given["expr"], at), at)
         except AskError:
             continue
         for series in answers:
             text = looks.name(series, given.get("titleFormat", ""), given["name"])
             start = previous = series.points[0][0]
             for when, _ in [*series.points[1:], (float("inf"), 0.0)]:
-                if when - previous > 2 * seen.at.step:
+                if when - previous > 2 * at.step:
                     found.append(Mark(start, previous, text, colour(given["iconColor"])))
                     start = when
                 previous = when

@@ -3,6 +3,7 @@
 import pytest
 
 from gnomon_console import ranges
+from gnomon_console.view import Asked, Sight
 
 NOW = 1_700_000_003.0
 
@@ -58,3 +59,20 @@ def test_what_is_no_duration_is_refused(text):
     """It is named in the message."""
     with pytest.raises(ValueError, match="is no duration"):
         ranges.seconds(text)
+
+
+def test_a_panel_may_have_more_points():
+    """Half an hour of a month, where a quarter of a day would hide an alert."""
+    now = 1_700_000_000
+    assert ranges.between("now-30d", "now", now=now).step == 10800
+    assert ranges.between("now-30d", "now", points=1440, now=now).step == 1800
+
+
+def test_what_happened_is_asked_for_up_to_now():
+    """Also where the last point of a month is hours before its end."""
+    now = 1_700_003_599.0
+    asked = Asked("now-30d", "now", {})
+    seen = Sight(asked, now, ranges.between(asked.since, asked.until, now=now), ())
+    at = seen.events(240)
+    assert now - at.end < 65
+    assert (at.duration, at.step) == (seen.at.duration, seen.at.step)

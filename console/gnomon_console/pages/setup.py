@@ -94,10 +94,14 @@ def said(seen: Seen) -> str:
 
 def _headline(seen: Seen) -> None:
     up = sum(each.health == "up" for each in seen.scraped)
+    down = [each for each in seen.scraped if each.health == "down"]
     if seen.trouble:
         icon, colour, text = "error", "negative", seen.trouble
     elif not seen.samples:
         icon, colour, text = "hourglass_empty", "info", "The first samples come within seconds."
+    elif down:
+        names = ", ".join(dict.fromkeys(each.service or each.address for each in down))
+        icon, colour, text = "error", "negative", f"Does not answer: {names}."
     elif seen.missing:
         names = ", ".join(thing.name for thing in seen.missing)
         icon, colour, text = "add_circle", "warning", f"Found here and not watched: {names}."

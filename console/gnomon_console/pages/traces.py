@@ -277,7 +277,7 @@ def _option(
         }
         for _, span in rows
     ]
-    return {
+    option = {
         "grid": {"left": 340, "right": 110, "top": 26, "bottom": 4, "containLabel": False},
         "xAxis": {
             "type": "value",
@@ -323,10 +323,20 @@ def _option(
         ],
         "animation": False,
     }
+    narrow = {
+        "grid": {"left": 136, "right": 92},
+        "xAxis": {"splitNumber": 2},
+        "yAxis": {"axisLabel": {"margin": 130, "width": 124}},
+    }
+    wide = {key: option[key] for key in narrow}
+    return {
+        "baseOption": option,
+        "media": [{"query": {"maxWidth": 640}, "option": narrow}, {"option": wide}],
+    }
 
 
 def _took(span: Span, logged: int) -> str:
-    lines = f" · {logged} logged" if logged else ""
+    lines = f" · {logged} log{'s' if logged > 1 else ''}" if logged else ""
     return units.text(span.duration / 1e9, "s") + lines
 
 
