@@ -201,6 +201,31 @@ def test_a_dot_opens_the_trace_of_that_request(shown):
     shown.kept("trace-dark")
 
 
+def test_an_alert_is_acknowledged(shown):
+    """By name, with what is done about it; Alertmanager has the silence of exactly that alert."""
+    labels = {"alertname": "DiskFull", "service": "shop", "severity": "critical", "instance": "b"}
+    shown.stack.alertmanager.post(labels, summary="A disk is full")
+    shown.open("/alerts")
+    shown.page.get_by_role("button", name="A disk is full").first.click()
+    shown.page.get_by_role("button", name="Acknowledge", exact=True).first.click()
+    dialog = shown.page.get_by_role("dialog")
+    dialog.get_by_label("Your name").fill("Ada")
+    dialog.get_by_label("What you do about it").fill("deleting logs")
+    dialog.get_by_role("button", name="Acknowledge").click()
+    dialog.wait_for(state="detached")
+    shown.page.get_by_text("deleting logs").locator("visible=true").first.wait_for()
+
+    [silence] = [
+        each
+        for each in shown.stack.alertmanager.ask("/api/v2/silences")
+        if each["createdBy"] == "Ada" and each["status"]["state"] == "active"
+    ]
+    assert "deleting logs" in silence["comment"]
+    assert {each["name"]: each["value"] for each in silence["matchers"]} == labels
+    assert not any(each["isRegex"] for each in silence["matchers"])
+    shown.kept("acknowledged-dark")
+
+
 def test_light_or_dark_stays(shown):
     """The system's, until somebody chooses; then on every page, and after a reload."""
 
