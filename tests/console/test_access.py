@@ -20,14 +20,15 @@ import bcrypt
 import httpx
 import pytest
 import websockets
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import servers
+from alertmanagers import House
 from browser import installed
 from rulebook import ROOT
 
 #: For any answer, on a machine that is busy.
-PATIENCE_S = 120
+PATIENCE_S = 60
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -52,8 +53,8 @@ class Prometheus(BaseHTTPRequestHandler):
             data = {"resultType": "vector", "result": []}
         if path.endswith(("/values", "/query_exemplars")):
             data = ["prices"] if path.endswith("/values") else []
-        if path.endswith("/targets"):
-            data = {"activeTargets": [], "droppedTargets": []}
+        if path.endswith(("/targets", "/alerts", "/rules")):
+            data = {"activeTargets": [], "droppedTargets": [], "alerts": [], "groups": []}
         body = json.dumps({"status": "success", "data": data}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -85,6 +86,8 @@ def console(tmp_path_factory) -> Iterator[SimpleNamespace]:
     threading.Thread(target=prometheus.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{port}"
     with ExitStack() as running:
+        house = House(folder / "house", running)
+        alertmanager = house.start(house.render())
         running.callback(prometheus.server_close)
         running.callback(prometheus.shutdown)
         server = running.enter_context(
@@ -98,12 +101,18 @@ def console(tmp_path_factory) -> Iterator[SimpleNamespace]:
                     "GNOMON_CONSOLE_PORT": str(port),
                     "GNOMON_CONSOLE_WEB_CONFIG": str(folder / "web.yml"),
                     "GNOMON_PROMETHEUS_URL": f"http://127.0.0.1:{prometheus.server_port}",
-                    "GNOMON_ALERTMANAGER_URL": "http://127.0.0.1:1",
+                    "GNOMON_ALERTMANAGER_URL": alertmanager.url,
                     "GNOMON_JAEGER_URL": "",
                 },
             )
         )
-        yield SimpleNamespace(url=url, port=port, file=folder / "web.yml", server=server)
+        yield SimpleNamespace(
+            url=url,
+            port=port,
+            file=folder / "web.yml",
+            server=server,
+            alertmanager=alertmanager,
+        )
 
 
 @pytest.fixture
@@ -443,7 +452,8 @@ def test_a_name_of_somebody_elses_is_not_repeated(someone):
         ),
         *("/_nicegui/3/static/../../../../../etc/passwd", "/d/..%2f..%2fetc%2fpasswd"),
         *("/api/boards/..%2fapp/panels?ids=1", "/api/boards/gnomon-host/panels/..%2f..%2f1.csv"),
-        *("/traces/..%2f..%2fetc%2fpasswd", "/traces/%00"),
+        *("/traces/..%2f..%2fetc%2fpasswd", "/traces/%00", "/runbooks/../../README"),
+        *("/runbooks/..%2f..%2fREADME/x", "/runbooks/%00/x", "/runbooks/" + "a" * 5000 + "/x"),
     ],
 )
 def test_no_file_is_read_but_the_console_s_own(console, path):
@@ -517,6 +527,10 @@ def test_browsers_are_told_what_no_page_needs(someone):
         f"/api/boards/gnomon-host/panels/2.csv?var-job=.*{MARK}",
         f"/d/gnomon-host?var-job={MARK}&var-instance=.%2B{MARK}&query={MARK}",
         f"/http://{MARK}/",
+        *(
+            f"/{page}?var-service={MARK}&service={MARK}&q={MARK}"
+            for page in ("map", "slos", "setup")
+        ),
     ],
 )
 def test_prometheus_is_asked_nothing_that_no_dashboard_holds(someone, path):
@@ -555,53 +569,96 @@ def test_odd_questions_are_never_an_error_of_its_own(someone):
         assert answer.status_code in {200, 400, 404, 422, 502}, (answer.url, answer.text)
 
 
-def test_a_browser_logs_in_and_out(console):
-    """By the form; a link from elsewhere opens its page without asking again."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium, which knows this machine by a name that is not loopback's.
+
+    So nothing is granted that browsers grant to loopback alone.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=installed(), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=installed(),
+            args=[
+                *("--no-sandbox", "--disable-dev-shm-usage"),
+                "--host-resolver-rules=MAP console.example 127.0.0.1",
+            ],
         )
-        context = browser.new_context(viewport={"width": 390, "height": 800})
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_S * 1000)
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield browser
+        browser.close()
+
+
+def tab(context: BrowserContext) -> tuple[Page, list[str]]:
+    """Return a new tab, and what will go wrong in its scripts."""
+    page, complaints = context.new_page(), []
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return page, complaints
+
+
+def type_in(page: Page, password: str) -> None:
+    """Fill in the form as ann, and send it."""
+    page.get_by_label("Name").fill(ANN[0])
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
+
+
+def test_a_browser_logs_in_and_out(console, browser):
+    """By the form; a link from elsewhere opens its page without asking again."""
+    url = f"http://console.example:{console.port}"
+    with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+        page, complaints = tab(context)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            page.goto(f"{console.url}/alerts")
+            page.goto(f"{url}/alerts")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
             # Evaluated, not as a script of the page: its policy lets none in.
             page.evaluate((resources.files("axe_playwright_python") / "axe.min.js").read_text())
             found = page.evaluate("axe.run()")["violations"]
             assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
-        page.get_by_label("Name").fill("ann")
-        page.get_by_label("Password").fill("wrong")
-        page.get_by_role("button", name="Log in").click()
+        type_in(page, "wrong")
         assert page.get_by_role("alert").inner_text() == "No such name with this password."
-        page.get_by_label("Name").fill("ann")
-        page.get_by_label("Password").fill(ANN[1])
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url(f"{console.url}/alerts")
+        type_in(page, ANN[1])
+        page.wait_for_url(f"{url}/alerts")
         page.wait_for_function("() => window.did_handshake")
 
-        other = context.new_page()
-        other.set_default_timeout(PATIENCE_S * 1000)
-        # Another site to a browser, though the machine is the same: no strict cookie comes along.
-        link = f"<a href='{console.url}/traces'>look</a>"
+        other, more = tab(context)
+        # Another site to a browser: no strict cookie comes along with its link.
+        link = f"<a href='{url}/traces'>look</a>"
         other.route(
-            "http://localhost:1/", lambda route: route.fulfill(body=link, content_type="text/html")
+            "http://elsewhere.example/",
+            lambda route: route.fulfill(body=link, content_type="text/html"),
         )
-        other.goto("http://localhost:1/")
+        other.goto("http://elsewhere.example/")
         other.get_by_text("look").click()
-        other.wait_for_url(f"{console.url}/traces")
+        other.wait_for_url(f"{url}/traces")
         other.wait_for_function("() => window.did_handshake")
 
         page.get_by_role("button", name="Log out ann").click()
-        page.wait_for_url(re.compile(r"/login"))
+        page.wait_for_url(re.compile("/login"))
         # The other tab learns of it by itself.
         other.wait_for_url(re.compile(r"/login\?next=%2Ftraces"))
+        assert complaints + more == []
+
+
+def test_who_has_logged_in_acknowledges_in_their_own_name(console, browser):
+    """Which they cannot change."""
+    labels = {"alertname": "DiskFull", "service": "shop", "severity": "critical"}
+    console.alertmanager.post(labels, summary="A disk is full")
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        page, complaints = tab(context)
+        page.goto(f"http://console.example:{console.port}/alerts")
+        type_in(page, ANN[1])
+        page.get_by_role("button", name="A disk is full").first.click()
+        page.get_by_role("button", name="Acknowledge", exact=True).first.click()
+        dialog = page.get_by_role("dialog")
+        assert dialog.get_by_label("Your name").input_value() == "ann"
+        assert dialog.get_by_label("Your name").is_disabled()
+        dialog.get_by_label("What you do about it").fill("deleting logs")
+        dialog.get_by_role("button", name="Acknowledge").click()
+        dialog.wait_for(state="detached")
         assert complaints == []
-        browser.close()
+    [silence] = console.alertmanager.ask("/api/v2/silences")
+    assert silence["createdBy"] == "ann"
 
 
 def test_a_new_password_ends_what_the_old_one_opened(console, someone):
