@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-_LINK = re.compile(r"docs/runbooks/([a-z_-]+)\.md#([a-z0-9_-]+)")
+_LINK = re.compile(r"docs/runbooks/([a-z_-]{1,60})\.md#([a-z0-9_-]+)")
 
 
 def section(root: Path, link: str) -> str | None:
