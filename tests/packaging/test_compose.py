@@ -213,6 +213,12 @@ def test_grafana_lets_nobody_in_without_a_password():
     assert set(re.findall(r"\$(GNOMON_\w+)", provisioned)) <= set(environ)
 
 
+def test_grafana_finds_every_folder_of_its_provisioning():
+    """Of one that is missing it writes an error into its log at each start."""
+    folders = {path.parent.name for path in (servers.ROOT / "grafana/provisioning").rglob("*.*")}
+    assert {"alerting", "dashboards", "datasources", "plugins"} <= folders
+
+
 def test_files_that_are_mounted_exist():
     """Else the engine would make folders of their names."""
     for name, service in ALL.items():
