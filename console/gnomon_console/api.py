@@ -135,7 +135,10 @@ class Data:
         return Response(
             text.getvalue(),
             media_type="text/csv; charset=utf-8",
-            headers={"Content-Disposition": f'attachment; filename="{uid}-{panel}.csv"'},
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Disposition": f'attachment; filename="{uid}-{panel}.csv"',
+            },
         )
 
 

@@ -1,5 +1,6 @@
 """The parts of the console's access: sessions, limits, where it listens, where a login leads."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -16,6 +17,7 @@ from gnomon_console.access import check, connection, door, limits, listening, se
 from gnomon_console.access.door import Door, Doorkeeper, open_changes
 from gnomon_console.access.login import local
 from gnomon_console.settings import settings
+from gnomon_exporter.passwords import WAITING
 from gnomon_exporter.ratelimit import Rate
 from gnomon_exporter.strict_yaml import ConfigError
 from gnomon_exporter.webfile import WebFile
@@ -247,6 +249,28 @@ def test_after_wrong_passwords_the_right_one_is_not_tried_either(guarded):
     assert other.get("/api/boards", auth=("ann", "secret")).status_code == 200
     assert one.get("/api/boards", auth=("ann", "secret")).status_code == 200
     assert one.get("/", auth=("bob", "secret")).status_code == 429
+
+
+def test_few_wait_for_their_password_to_be_checked(monkeypatch):
+    """The others are told to come again at once, and the event loop goes on meanwhile."""
+    web, go = WebFile(None), threading.Event()
+    monkeypatch.setattr(web.passwords, "check", lambda *_: go.wait(60) and False)
+    checked = check.Check(web)
+
+    async def flood():
+        guesses = [
+            asyncio.create_task(checked.stored("ann", str(number), f"192.0.2.{number}"))
+            for number in range(30)
+        ]
+        await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
+        refused = [each for each in guesses if each.done()]
+        assert all(isinstance(each.exception(), check.TooMany) for each in refused)
+        go.set()
+        found = await asyncio.gather(*guesses, return_exceptions=True)
+        return found.count(None), len(refused)
+
+    assert asyncio.run(flood()) == (WAITING, 30 - WAITING)
+    checked.close()
 
 
 def test_a_page_whose_session_has_ended_is_nobody_s(kept):

@@ -37,6 +37,21 @@ def test_lets_in_who_knows_the_password(calls):
     assert len(calls) == 1
 
 
+def test_says_at_once_who_is_known(calls):
+    """Only after the right password, and not of one with which somebody has been replaced."""
+    users = Passwords({"alice": hashed("open sesame")})
+    assert not users.knows(b"alice", b"open sesame")
+    users.check(b"alice", b"open sesame")
+    users.check(b"alice", b"wrong")
+    asked = len(calls)
+    assert users.knows(b"alice", b"open sesame")
+    assert not users.knows(b"alice", b"wrong")
+    assert not users.knows(b"bob", b"open sesame")
+    users.replace({"alice": hashed("another")})
+    assert not users.knows(b"alice", b"open sesame")
+    assert len(calls) == asked
+
+
 def test_keeps_out_everyone_else(calls):
     """A wrong or empty password and an unknown user, each checked once."""
     users = Passwords({"alice": hashed("open sesame")})
