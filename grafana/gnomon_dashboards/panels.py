@@ -174,8 +174,8 @@ def coloured(series: str, colour: str, *, pattern: bool = False) -> dict[str, An
     return styled(series, pattern=pattern, color={"mode": "fixed", "fixedColor": colour})
 
 
-#: Of a graph of nothing but failures: each of its series has a red of its own.
-FAILURES = styled(".*", pattern=True, color={"mode": "shades", "fixedColor": colours.BAD})
+#: Of a graph of nothing but failures.
+FAILURES = coloured(".*", colours.BAD, pattern=True)
 
 #: Of the series that ``queries.percentiles`` returns.
 PERCENTILES = (

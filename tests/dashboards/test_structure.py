@@ -386,6 +386,27 @@ def test_what_is_missing_is_not_drawn_as_a_number():
     _problems(found)
 
 
+def _modes(value):
+    """Return the modes of all colours in something."""
+    if isinstance(value, list):
+        return {mode for inner in value for mode in _modes(inner)}
+    if not isinstance(value, dict):
+        return set()
+    own = {value["mode"]} if "fixedColor" in value else set()
+    if isinstance(colour := value.get("color"), dict) and "mode" in colour:
+        own.add(colour["mode"])
+    return own.union(*(_modes(inner) for inner in value.values()))
+
+
+def test_colours_are_those_that_old_versions_know():
+    """One mode that Grafana 9.4 does not know, and the panel never appears."""
+    known = {"fixed", "thresholds", "palette-classic", "continuous-BlPu", "continuous-GrYlRd"}
+    found = set()
+    for _, panel in ALL:
+        found |= _modes(panel["fieldConfig"])
+    assert {"fixed", "thresholds"} <= found <= known
+
+
 def test_tables_of_several_queries_have_one_that_is_always_answered():
     """Grafana names the values of a lone answer otherwise, and their column would be lost."""
     tables = [(n, p) for n, p in ALL if p["type"] == "table" and len(p["targets"]) > 1]
