@@ -186,7 +186,7 @@ class History:
                 changes += 1
             else:
                 changes += _told_more(do, episode, alert)
-            changes += _take(do, episode, silences)
+            changes += _take(do, episode, each.labels, silences)
             open_ = [each for each in open_ if each.id != episode.id]
         missed, self._missed = self._missed, {}
         for episode in open_:
@@ -251,7 +251,7 @@ def _fill(
             changes += 1
         there[episode.id] = episode
         used.add(episode.id)
-        changes += _take(do, episode, silences)
+        changes += _take(do, episode, given.labels, silences)
     if past and firing is not None:  # Without any, no rule was evaluated, and nobody knows.
         for episode in there.values():
             # It was over as soon as nobody looked: Prometheus has not seen it fire since.
@@ -351,8 +351,13 @@ def _told_more(do: Transaction, episode: Episode, alert: Alert) -> int:
     return 1
 
 
-def _take(do: Transaction, episode: Episode, silences: Sequence[Silence]) -> int:
-    """Write down who took an alert first: who silenced it after it had begun."""
+def _take(
+    do: Transaction, episode: Episode, labels: Mapping[str, str], silences: Sequence[Silence]
+) -> int:
+    """Write down who took an alert first: who silenced it after it had begun.
+
+    labels: the alert's, as they came.
+    """
     if episode.taken is not None:
         return 0
     answers = [
@@ -360,7 +365,7 @@ def _take(do: Transaction, episode: Episode, silences: Sequence[Silence]) -> int
         for each in silences
         if episode.began - _SLACK_S <= each.starts.timestamp() < (episode.ended or math.inf)
         and each.state != "pending"
-        and each.fits(episode.labels)
+        and (each.fits(labels) or ((ours := leases.lease(each)) and same(ours.labels, labels)))
     ]
     if not answers:
         return 0

@@ -67,8 +67,9 @@ class Watch:
         self._routes: tuple[float, Routes | None] = (0.0, None)
         self._looking = asyncio.Lock()
         self._writing: asyncio.Task[None] | None = None
-        self._past: tuple[int, list[Episode]] = (-1, [])
         self.now = Now(trouble={"": "Not asked yet"})
+        #: What has fired within the last weeks, the newest first; None until that is known.
+        self.episodes: Sequence[Episode] | None = None
         #: Happens after each change of what fires, and of what has been.
         self.changed: Event[[]] = Event()
 
@@ -111,14 +112,6 @@ class Watch:
         """End a silence. Raise AlertsError."""
         await self._alertmanager.expire(silence)
         await self.look()
-
-    async def past(self) -> list[Episode]:
-        """Return what has fired within the last weeks; asked once for all. Raise DatabaseError."""
-        revision = self._history.revision
-        if self._past[0] != revision:
-            since = time.time() - WEEKS * 7 * 86400
-            self._past = (revision, await self._history.episodes(since))
-        return self._past[1]
 
     async def _look(self) -> None:
         at = time.time()
@@ -228,29 +221,28 @@ class Watch:
         try:
             until = await self._history.known()
             until = max(until, at - KEPT_S)
-            if asked and at - until > _GAP_S:
-                await self._fill(until, at, alerts if answered else None, silences)
-                until = at
+            missing = at - until > _GAP_S
+            if asked and missing:
+                try:
+                    await self._fill(until, at, alerts if answered else None, silences)
+                    missing = False
+                except AskError as error:
+                    trouble = f"is not complete: {error}"
             await self._history.note(
-                alerts,
-                silences,
-                at=at,
-                ended=ended,
-                until=at if asked or at - until <= _GAP_S else None,
+                alerts, silences, at=at, ended=ended, until=None if missing else at
             )
             if answered:
                 self._told = {}
+            if self.episodes is None or self._history.revision != revision:
+                self.episodes = await self._history.episodes(at - WEEKS * 7 * 86400)
+                self.changed.emit()
         except DatabaseError as error:
             trouble = f"cannot be written: {error}"
-        except AskError as error:
-            trouble = f"is not complete: {error}"
         if trouble != self.now.trouble.get("History", ""):
             others = {k: v for k, v in self.now.trouble.items() if k != "History"}
             self._say(
                 replace(self.now, trouble={**others, **({"History": trouble} if trouble else {})})
             )
-        elif self._history.revision != revision:
-            self.changed.emit()
 
     async def _fill(
         self,

@@ -148,12 +148,13 @@ class _Open:
         return steps(alert, now.routes.of(alert.labels), now.silences, datetime.now(UTC))
 
     def _rows_state(self) -> object:
+        chosen = self._chosen()
         return (
             [(each.labels, _summary(each), self._chip(each)) for each in self._alerts],
             self._view.opened.copy(),
-            self._chosen(),
-            self._view.tapped,
-            self._detail_state(),
+            chosen and chosen.labels,
+            # What is known in detail changes more often, and stands here on small screens alone.
+            self._detail_state() if self._view.tapped else None,
         )
 
     def _detail_state(self) -> object:
@@ -230,16 +231,18 @@ class _Open:
 
     def _row(self, alert: Alert) -> None:
         chosen = alert == self._chosen()
-        faint = " opacity-70" if alert.silences or alert.inhibited else ""
+        held = bool(alert.silences or alert.inhibited)
         with (
             ui.button(on_click=lambda: self._choose(alert), color=None)
             .props("flat no-caps align=left padding=none")
-            .classes(f"alert-row w-full rounded {'chosen' if chosen else ''}{faint}")
-            .style(f"border-left: 4px solid {_EDGES[alert.severity]}"),
+            .classes(f"alert-row w-full rounded {'chosen' if chosen else ''}")
+            .style(f"border-left: 4px {'dotted' if held else 'solid'} {_EDGES[alert.severity]}"),
             ui.element("div").classes("w-full min-w-0 px-3 py-2 text-left leading-snug"),
         ):
             with ui.element("div").classes("flex items-baseline gap-2 no-wrap"):
-                ui.label(_summary(alert)).classes("font-semibold truncate flex-1 min-w-0")
+                ui.label(_summary(alert)).classes(
+                    f"truncate flex-1 min-w-0 {'faint' if held else 'font-semibold'}"
+                )
                 self._age(alert.since, "text-xs whitespace-nowrap faint")
             with ui.element("div").classes("flex items-baseline gap-2 no-wrap text-xs faint"):
                 ui.label(" ".join([alert.name, *_labels(alert)])).classes("truncate flex-1 min-w-0")

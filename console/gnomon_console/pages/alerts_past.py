@@ -1,7 +1,7 @@
 """What has fired, and how the services fare by it, as a part of the page of alerts."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -9,7 +9,6 @@ from nicegui import ui
 
 from gnomon_console import colours, units
 from gnomon_console.alerts import figures
-from gnomon_console.alerts.database import DatabaseError
 from gnomon_console.alerts.history import Episode
 from gnomon_console.alerts.watch import WEEKS, Watch
 
@@ -21,85 +20,113 @@ _LONGEST = 300
 #: Readable on white and on black.
 _WORDS, _LINES = "#7f8896", "rgba(128,128,128,.22)"
 
+#: What is chosen for all services; no service is called that.
+_ALL = "\0"
+
+_CHART = "Alerts by week, and how soon they were taken and over"
+
 _TAKE, _END, _BETWEEN = "Until taken (MTTA)", "Until over (MTTR)", "Between two (MTBF)"
 
 
 class Past:
-    """The history, as one viewer has it open."""
+    """The history, as one viewer has it open: drawn once, and filled again with each change."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._service: str | None = None
-        self._shown: list[Episode] | None = None
+        self._shown: Sequence[Episode] | None = None
+        self._drawn: _Drawn | None = None
 
     def build(self) -> None:
         """Build it, and keep it up to date."""
         ui.label("History").classes("text-lg font-semibold mt-4")
-        self._part = ui.refreshable(self._episodes)
-        self._part()
+        self._none = ui.label("").classes("text-sm")
+        self._place = ui.column().classes("w-full gap-3 min-w-0")
+        self._refresh()
         self._watch.changed.subscribe(self._refresh)
-        ui.timer(0, self._refresh, once=True)
 
-    async def _refresh(self) -> None:
-        try:
-            episodes = await self._watch.past()
-        except DatabaseError:
-            return  # the page says why, above
-        if episodes is not self._shown:
-            self._shown = episodes
-            self._part.refresh()
-
-    def _episodes(self) -> None:
-        if not self._shown:
-            ui.label(f"Nothing has fired in {WEEKS} weeks." if self._shown == [] else "…").classes(
-                "text-sm"
-            )
+    def _refresh(self) -> None:
+        episodes = self._watch.episodes
+        if episodes is self._shown and episodes is not None:
             return
-        means = figures.by_service(self._shown)
-        if means:
-            self._choice([each.service for each in means])
+        self._shown = episodes
+        if not episodes:
+            said = (
+                f"Nothing has fired in {WEEKS} weeks." if episodes is not None else "Not read yet."
+            )
+            self._none.set_text(said)
+        else:
+            self._fill(episodes)
+        self._none.set_visibility(not episodes)
+        self._place.set_visibility(bool(episodes))
+
+    def _fill(self, episodes: Sequence[Episode]) -> None:
+        means = figures.by_service(episodes)
+        services = [each.service for each in means]
+        if self._service not in services:
+            self._service = None
+        first = figures.monday(time.time() - WEEKS * 7 * 86400)
+        today = datetime.now(UTC).astimezone().date()
+        weeks = figures.by_week(episodes, first, today, self._service)
+        if self._drawn is None:
+            with self._place:
+                self._drawn = _Drawn(self._choose, _chart(weeks))
+        drawn = self._drawn
+        drawn.figures.set_visibility(bool(means))
+        # A service may be called anything: it is chosen by its name, and all by what is none.
+        drawn.choice.set_options(
+            {_ALL: "All services"} | {each: _service(each) for each in services},
+            value=_ALL if self._service is None else self._service,
+        )
+        drawn.chart.options.update(_chart(weeks))
+        drawn.chart.update()
+        drawn.weeks.rows = [_row(f"{week:%d %b}", each) for week, each in reversed(weeks)]
+        drawn.services.rows = [_row(_service(each.service), each) for each in means]
+        drawn.episodes.rows = _rows(episodes)
+        more = len(episodes) - _ROWS
+        drawn.more.set_text(f"{more} older ones are not shown." if more > 0 else "")
+
+    def _choose(self, service: str) -> None:
+        chosen = None if service == _ALL else service
+        if chosen != self._service and self._shown:
+            self._service = chosen
+            self._fill(self._shown)
+
+
+class _Drawn:
+    """What is drawn once."""
+
+    def __init__(self, choose: Callable[[str], None], chart: dict[str, Any]) -> None:
+        self.figures = ui.column().classes("w-full gap-3 min-w-0")
+        with self.figures:
+            self.choice = (
+                ui.select({}, label="By week", on_change=lambda event: choose(event.value))
+                .props("dense outlined")
+                .classes("w-64 max-w-full")
+            )
             with ui.element("div").classes(
                 "grid w-full gap-3 grid-cols-1 xl:grid-cols-2 items-start"
             ):
-                self._weeks(self._shown)
-                _table(
-                    {"name": "Service", **_FIGURES}, [_row(_service(e.service), e) for e in means]
-                )
-        _past(self._shown)
-
-    def _choice(self, services: Sequence[str]) -> None:
-        def choose(place: int) -> None:
-            self._service = None if place < 0 else services[place]
-            self._part.refresh()
-
-        # By their places: a service may be called anything.
-        options = {-1: "All services"} | {n: _service(each) for n, each in enumerate(services)}
-        chosen = services.index(self._service) if self._service in services else -1
-        ui.select(
-            options,
-            value=chosen,
-            label="By week",
-            on_change=lambda event: choose(event.value),
-        ).props("dense outlined").classes("w-64 max-w-full")
-
-    def _weeks(self, episodes: Sequence[Episode]) -> None:
-        today = datetime.now(UTC).astimezone().date()
-        first = figures.monday(time.time() - WEEKS * 7 * 86400)
-        weeks = figures.by_week(episodes, first, today, self._service)
-        # What began before the time on show is a part of its first week only.
-        with ui.column().classes("w-full gap-3 min-w-0"):
-            chart = ui.echart(_chart(weeks)).classes("w-full h-56")
-            chart.props(
-                'role=img aria-label="Alerts by week, and how soon they were taken and over"'
-            )
-            _table(
-                {"name": "Week from", **_FIGURES},
-                [_row(f"{week:%d %b}", each) for week, each in reversed(weeks)],
-            )
+                with ui.column().classes("w-full gap-3 min-w-0"):
+                    self.chart = ui.echart(chart).classes("w-full h-56")
+                    self.chart.props(f'role=img aria-label="{_CHART}"')
+                    self.weeks = _table({"name": "Week from", **_FIGURES})
+                self.services = _table({"name": "Service", **_FIGURES})
+        self.episodes = _table(_TITLES, pagination=15)
+        self.more = ui.label("").classes("text-sm faint")
 
 
 #: What is in order by its text.
 _SORTED = {"name", "count", "began", "severity", "service", "summary"}
+
+_TITLES = {
+    "began": "Began",
+    "severity": "Severity",
+    "service": "Service",
+    "summary": "What",
+    "lasted": "Lasted",
+    "taken": "Taken by",
+}
 
 _FIGURES = {"count": "Alerts", "take": _TAKE, "end": _END, "between": _BETWEEN}
 
@@ -170,8 +197,8 @@ def _chart(weeks: Sequence[tuple[date, figures.Means]]) -> dict[str, Any]:
     }
 
 
-def _past(episodes: Sequence[Episode]) -> None:
-    rows = [
+def _rows(episodes: Sequence[Episode]) -> list[dict[str, object]]:
+    return [
         {
             "name": number,
             "began": datetime.fromtimestamp(each.began, UTC)
@@ -187,28 +214,22 @@ def _past(episodes: Sequence[Episode]) -> None:
         }
         for number, each in enumerate(episodes[:_ROWS])
     ]
-    titles = {
-        "began": "Began",
-        "severity": "Severity",
-        "service": "Service",
-        "summary": "What",
-        "lasted": "Lasted",
-        "taken": "Taken by",
-    }
-    _table(titles, rows, pagination=15)
-    if len(episodes) > _ROWS:
-        ui.label(f"The newest {_ROWS} of {len(episodes)}.").classes("text-sm faint")
 
 
-def _table(
-    titles: Mapping[str, str], rows: list[dict[str, object]], *, pagination: int | None = None
-) -> None:
+def _table(titles: Mapping[str, str], *, pagination: int | None = None) -> ui.table:
     columns = [
-        {"name": name, "label": title, "field": name, "align": "left", "sortable": name in _SORTED}
+        {
+            "name": name,
+            "label": title,
+            "field": name,
+            "align": "left",
+            "sortable": name in _SORTED,
+            "classes": "whitespace-nowrap" if name == "began" else "",
+        }
         for name, title in titles.items()
     ]
-    table = ui.table(rows=rows, columns=columns, row_key="name", pagination=pagination)
-    table.props('dense flat bordered wrap-cells').classes("w-full")
+    table = ui.table(rows=[], columns=columns, row_key="name", pagination=pagination)
+    return table.props("dense flat bordered wrap-cells").classes("w-full")
 
 
 def _service(name: str) -> str:

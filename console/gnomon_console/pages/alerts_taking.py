@@ -66,7 +66,10 @@ def take(watch: Watch, alerts: Sequence[Alert]) -> None:
     if not who.name:
 
         async def remembered() -> None:
-            found = await ui.run_javascript(f"localStorage.getItem('{_NAME}')")
+            try:
+                found = await ui.run_javascript(f"localStorage.getItem('{_NAME}')", timeout=30)
+            except TimeoutError:  # the page was left
+                return
             if isinstance(found, str) and not author.value:
                 author.set_value(found[:_LONGEST])
 
