@@ -20,6 +20,7 @@ def main() -> int:
     try:
         web = WebFile(here.web_config)
         socket = listening.listen(here, web)
+        app = make(here, web)
     except ConfigError as error:
         print(f"gnomon-console: {error}", file=sys.stderr)  # noqa: T201
         return 2
@@ -29,7 +30,7 @@ def main() -> int:
             here.web_config,
         )
     config = uvicorn.Config(
-        make(here, web),
+        app,
         log_level="warning",
         server_header=False,
         # A socket.io message has 1 MB at most.

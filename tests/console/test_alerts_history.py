@@ -23,6 +23,7 @@ from gnomon_console.alerts.database import Database, DatabaseError, backend
 from gnomon_console.alerts.firing import Past
 from gnomon_console.alerts.history import History
 from gnomon_console.settings import settings
+from gnomon_exporter.strict_yaml import ConfigError
 
 #: When the episodes of these tests begin, in Unix seconds: a round time of these days.
 T = 1_795_000_000.0
@@ -400,7 +401,7 @@ def test_a_database_that_never_answers_is_given_up(tmp_path, monkeypatch):
 )
 def test_what_is_no_address_is_refused_without_its_password(address, tmp_path):
     """Nobody reads it in a log, nor in what a debugger shows of the settings."""
-    with pytest.raises(ValueError, match="GNOMON_CONSOLE_DATABASE is no address") as refused:
+    with pytest.raises(ConfigError, match="GNOMON_CONSOLE_DATABASE: no such address") as refused:
         backend(address, tmp_path)
     assert "hunter2" not in str(refused.value)
     assert "hunter2" not in repr(settings({"GNOMON_CONSOLE_DATABASE": address}))

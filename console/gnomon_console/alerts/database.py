@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from gnomon_exporter.strict_yaml import ConfigError
+
 _T = TypeVar("_T")
 
 #: Seconds that a connection, a lock and a statement may take.
 _PATIENCE_S = 5
 
+_VARIABLE = "GNOMON_CONSOLE_DATABASE"
 _SCHEMES = ("postgresql", "postgres")
 
 
@@ -106,7 +109,7 @@ class SQLite:
 class PostgreSQL:
     """A server. Its password stands in the address, or in ~/.pgpass.
 
-    Raise ValueError for what is no address, RuntimeError where its client is not installed.
+    Raise ConfigError for what is no address, and where its client is not installed.
     """
 
     number = "DOUBLE PRECISION"
@@ -117,9 +120,10 @@ class PostgreSQL:
             import psycopg  # noqa: PLC0415  # 8 MB, for those who have a PostgreSQL
             from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415
         except ImportError:
-            raise RuntimeError(
-                "GNOMON_CONSOLE_DATABASE needs psycopg: pip install 'psycopg[binary]', or install"
-                " Gnomon with the extra `postgresql`"
+            raise ConfigError(
+                _VARIABLE,
+                "PostgreSQL's client is not installed",
+                expected="Gnomon installed again with the extra `postgresql`, or psycopg",
             ) from None
         self._psycopg = psycopg
         limits = f"-c statement_timeout={_PATIENCE_S}s -c lock_timeout={_PATIENCE_S}s"
@@ -135,9 +139,7 @@ class PostgreSQL:
             self._address = make_conninfo("", **given)
             self._password = unquote(urlsplit(address).password or "")
         except (psycopg.Error, ValueError):  # their texts hold the address
-            raise ValueError(
-                "GNOMON_CONSOLE_DATABASE is no address as postgresql://user:password@host/database"
-            ) from None
+            raise _no_address() from None
         self._connection: psycopg.Connection[Any] | None = None
 
     def run(self, work: Callable[[Transaction], _T]) -> _T:
@@ -192,15 +194,20 @@ class PostgreSQL:
 def backend(address: str, path: Path) -> Backend:
     """Return the database at an address, the file at a path for "".
 
-    Raise ValueError for an address of another kind.
+    Raise ConfigError for an address of another kind.
     """
     if not address:
         return SQLite(path)
     if address.partition("://")[0] not in _SCHEMES:
-        raise ValueError(
-            "GNOMON_CONSOLE_DATABASE is no address as postgresql://user:password@host/database"
-        )
+        raise _no_address()
     return PostgreSQL(address)
+
+
+def _no_address() -> ConfigError:
+    # Without what it is: it holds a password.
+    return ConfigError(
+        _VARIABLE, "no such address", expected="postgresql://user:password@host/database"
+    )
 
 
 class Database:
