@@ -1,6 +1,7 @@
 """This machine: what was found, what is scraped, what is missing and the line that adds it."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 
 from nicegui import ui
@@ -144,9 +145,13 @@ def _thing(thing: Thing, *, known: bool) -> None:
         _line(thing.line)
 
 
-def _line(text: str, language: str = "bash") -> None:
-    """Build a line to copy."""
-    ui.code(text, language=language).classes("w-full text-xs line")
+def _line(text: str) -> None:
+    """Build a line to copy: in the browser, without a word to the server."""
+    with ui.row().classes("w-full items-center no-wrap gap-1 rounded px-2 bg-gray-500/10"):
+        ui.label(text).classes("font-mono text-xs whitespace-pre-wrap break-all grow min-w-0 py-1")
+        ui.button(icon="content_copy").props(
+            'flat dense round size=sm aria-label="Copy this line"'
+        ).on("click", js_handler=f"() => navigator.clipboard.writeText({json.dumps(text)})")
 
 
 def _applications(seen: Seen, receiver: str) -> None:
@@ -168,7 +173,7 @@ def _applications(seen: Seen, receiver: str) -> None:
             ui.label("None of your own yet. Three lines:").classes("text-sm")
         else:
             ui.label("Another one:").classes("text-sm")
-        _line(lines.APPLICATION, "python")
+        _line(lines.APPLICATION)
         _line(lines.TARGET)
         if receiver:
             _line(lines.traces(receiver))
