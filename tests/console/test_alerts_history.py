@@ -317,7 +317,7 @@ def test_a_database_that_is_away_holds_up_nothing(town, tmp_path):
         await made.until(lambda: not house("inn", made.watch.now.alerts))
         with postgresql_server(port=port) as running:
             await made.until(lambda: "History" not in made.watch.now.trouble)
-            [found] = house("inn", made.watch.episodes)
+            [found] = house("inn", made.watch.past.episodes)
             assert abs(found.began - began) < 10
             town.burns.add("mill")
             await made.until(lambda: house("mill", made.watch.now.alerts))
@@ -328,11 +328,11 @@ def test_a_database_that_is_away_holds_up_nothing(town, tmp_path):
             )
             town.burns.discard("mill")
             await made.until(lambda: not house("mill", made.watch.now.alerts))
-            while not [e for e in house("mill", made.watch.episodes) if e.ended]:
+            while not [e for e in house("mill", made.watch.past.episodes) if e.ended]:
                 await made.until(lambda: True)
                 assert "History" not in made.watch.now.trouble
         await made.until(lambda: "History" in made.watch.now.trouble)
-        [found] = house("inn", made.watch.episodes)
+        [found] = house("inn", made.watch.past.episodes)
         assert found.ended > found.began
 
     there = (town.alertmanager.url, town.prometheus, tmp_path / "none.db")

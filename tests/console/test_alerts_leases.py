@@ -74,7 +74,7 @@ def test_who_was_told_of_a_fire_is_told_of_its_end_and_nobody_else(town, tmp_pat
         await made.until(lambda: town.told("/first", "inn")[1:])
         await made.until(lambda: not any(each.active for each in of(made.watch, "inn")))
         await made.until(lambda: alert_of(made.watch, "inn") is None)
-        [episode] = [e for e in made.watch.episodes if e.labels["house"] == "inn"]
+        [episode] = [e for e in made.watch.past.episodes if e.labels["house"] == "inn"]
         assert (episode.taker, episode.reason) == ("Ada", "on it")
         assert episode.began <= episode.taken <= episode.ended
         assert episode.ended - episode.taken > 11
@@ -164,7 +164,7 @@ def test_an_alertmanager_that_has_forgotten_ends_nothing(town, tmp_path):
             there = alert_of(made.watch, "fort")
             assert there.silences
             assert there.labels == alert.labels
-            [episode] = [e for e in made.watch.episodes if e.labels.get("house") == "fort"]
+            [episode] = [e for e in made.watch.past.episodes if e.labels.get("house") == "fort"]
             assert episode.ended is None
         finally:
             town.alertmanager.start()
@@ -174,7 +174,7 @@ def test_an_alertmanager_that_has_forgotten_ends_nothing(town, tmp_path):
         assert back.labels == alert.labels
         await made.until(lambda: alert_of(made.watch, "fort").silences)
         assert "Alertmanager" not in made.watch.now.trouble
-        assert len([e for e in made.watch.episodes if e.labels.get("house") == "fort"]) == 1
+        assert len([e for e in made.watch.past.episodes if e.labels.get("house") == "fort"]) == 1
 
     watching(steps, town.alertmanager.url, town.prometheus, tmp_path / "alerts.db")
     town.burns.discard("fort")

@@ -6,6 +6,7 @@ Of what is critical or a warning; what is only information is no failure.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from itertools import groupby, pairwise
 
 from gnomon_console.alerts.history import Episode
@@ -28,6 +29,26 @@ class Means:
     to_take: float | None
     to_end: float | None
     between: float | None
+
+
+class Figures:
+    """The means of what has been, worked out once for all who look at them."""
+
+    def __init__(self, episodes: Sequence[Episode]) -> None:
+        self.episodes = episodes
+        self._weeks: dict[tuple[date, date, str | None], list[tuple[date, Means]]] = {}
+
+    @cached_property
+    def services(self) -> list[Means]:
+        """The means of each service, as ``by_service`` says."""
+        return by_service(self.episodes)
+
+    def weeks(self, first: date, last: date, service: str | None) -> list[tuple[date, Means]]:
+        """Return the means of each week, as ``by_week`` does."""
+        key = (first, last, service)
+        if key not in self._weeks:
+            self._weeks[key] = by_week(self.episodes, *key)
+        return self._weeks[key]
 
 
 def by_service(episodes: Iterable[Episode]) -> list[Means]:

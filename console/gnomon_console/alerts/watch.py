@@ -17,7 +17,8 @@ from nicegui import Event
 from gnomon_console.alerts import firing, leases
 from gnomon_console.alerts.alertmanager import Alert, Alertmanager, AlertsError, Silence
 from gnomon_console.alerts.database import DatabaseError
-from gnomon_console.alerts.history import KEPT_S, Episode, History
+from gnomon_console.alerts.figures import Figures
+from gnomon_console.alerts.history import KEPT_S, History
 from gnomon_console.alerts.routes import Routes
 from gnomon_console.prometheus import AskError, Prometheus
 
@@ -69,7 +70,7 @@ class Watch:
         self._writing: asyncio.Task[None] | None = None
         self.now = Now(trouble={"": "Not asked yet"})
         #: What has fired within the last weeks, the newest first; None until that is known.
-        self.episodes: Sequence[Episode] | None = None
+        self.past: Figures | None = None
         #: Happens after each change of what fires, and of what has been.
         self.changed: Event[[]] = Event()
 
@@ -132,10 +133,13 @@ class Watch:
         others = [] if isinstance(told, Exception) else told
         held = self.now.silences if isinstance(silences, Exception) else silences
         # What Alertmanager cannot say now is known from before.
+        before = _by_name(self.now.alerts)
         alerts = [
             *known,
             *(
-                _remembered(each, self.now.alerts, held, lost=not isinstance(said, Exception))
+                _remembered(
+                    each, before.get(each.name, ()), held, lost=not isinstance(said, Exception)
+                )
                 for each in _unknown(others, known)
             ),
         ]
@@ -233,8 +237,8 @@ class Watch:
             )
             if answered:
                 self._told = {}
-            if self.episodes is None or self._history.revision != revision:
-                self.episodes = await self._history.episodes(at - WEEKS * 7 * 86400)
+            if self.past is None or self._history.revision != revision:
+                self.past = Figures(await self._history.episodes(at - WEEKS * 7 * 86400))
                 self.changed.emit()
         except DatabaseError as error:
             trouble = f"cannot be written: {error}"
@@ -267,11 +271,16 @@ async def _tried(answer: Awaitable[_T]) -> _T | Exception:
         return error
 
 
+def _by_name(alerts: Sequence[Alert]) -> dict[str, list[Alert]]:
+    found: dict[str, list[Alert]] = {}
+    for each in alerts:
+        found.setdefault(each.name, []).append(each)
+    return found
+
+
 def _unknown(others: Sequence[Alert], known: Sequence[Alert]) -> list[Alert]:
     """Return what only Prometheus says."""
-    by_name: dict[str, list[Alert]] = {}
-    for each in known:
-        by_name.setdefault(each.name, []).append(each)
+    by_name = _by_name(known)
     return [
         each
         for each in others

@@ -26,6 +26,9 @@ _EDGES = {"critical": "#e0364c", "warning": "#e8871e", "info": "#3b82d6"}
 #: Alerts of one name that are shown until somebody wants them all; silences likewise.
 _SHOWN = 8
 
+#: Alerts on the page, at most: the gravest services'.
+_MOST = 300
+
 #: Characters of a text that are shown: a label may hold a novel.
 _LONGEST = 600
 
@@ -73,6 +76,7 @@ class _Open:
         self._root = root
         self._view = _View()
         self._alerts: list[Alert] = []
+        self._total = 0
         self._parts: list[tuple[Callable[[], object], Callable[[], object], list[object]]] = []
         self._ages: list[tuple[ui.label, Callable[[], str]]] = []
 
@@ -110,16 +114,21 @@ class _Open:
 
     def _look(self) -> None:
         alerts = [each for each in self._watch.now.alerts if each.severity in _BADNESS]
+        self._total = len(alerts)
+        worst: dict[str, int] = {}
+        for each in alerts:
+            badness = _BADNESS[each.severity]
+            worst[each.service] = min(badness, worst.get(each.service, badness))
         self._alerts = sorted(
             alerts,
             key=lambda each: (
-                min(_BADNESS[a.severity] for a in alerts if a.service == each.service),
+                worst[each.service],
                 each.service,
                 _BADNESS[each.severity],
                 each.name,
                 sorted(each.labels.items()),
             ),
-        )
+        )[:_MOST]
 
     def _chosen(self) -> Alert | None:
         """Return the alert in detail: the one that was chosen, or the first."""
@@ -151,6 +160,7 @@ class _Open:
         chosen = self._chosen()
         return (
             [(each.labels, _summary(each), self._chip(each)) for each in self._alerts],
+            self._total,
             self._view.opened.copy(),
             chosen and chosen.labels,
             # What is known in detail changes more often, and stands here on small screens alone.
@@ -192,6 +202,8 @@ class _Open:
             )
             for name, group in groupby(ours, key=lambda each: each.name):
                 self._group(service, name, list(group))
+        if self._total > _MOST:
+            ui.label(f"{self._total - _MOST} more alerts fire.").classes("text-sm")
 
     def _counts(self) -> None:
         held = [each for each in self._alerts if each.silences or each.inhibited]

@@ -13,7 +13,7 @@ from gnomon_console.alerts.history import Episode
 from gnomon_console.alerts.watch import WEEKS, Watch
 
 #: Episodes in the table, at most.
-_ROWS = 500
+_ROWS = 200
 
 _LONGEST = 300
 
@@ -34,7 +34,7 @@ class Past:
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self._service: str | None = None
-        self._shown: Sequence[Episode] | None = None
+        self._shown: figures.Figures | None = None
         self._drawn: _Drawn | None = None
 
     def build(self) -> None:
@@ -46,28 +46,29 @@ class Past:
         self._watch.changed.subscribe(self._refresh)
 
     def _refresh(self) -> None:
-        episodes = self._watch.episodes
-        if episodes is self._shown and episodes is not None:
+        past = self._watch.past
+        if past is self._shown and past is not None:
             return
-        self._shown = episodes
-        if not episodes:
+        self._shown = past
+        episodes = past.episodes if past else None
+        if past is None or not episodes:
             said = (
                 f"Nothing has fired in {WEEKS} weeks." if episodes is not None else "Not read yet."
             )
             self._none.set_text(said)
         else:
-            self._fill(episodes)
+            self._fill(past)
         self._none.set_visibility(not episodes)
         self._place.set_visibility(bool(episodes))
 
-    def _fill(self, episodes: Sequence[Episode]) -> None:
-        means = figures.by_service(episodes)
+    def _fill(self, past: figures.Figures) -> None:
+        means = past.services
         services = [each.service for each in means]
         if self._service not in services:
             self._service = None
         first = figures.monday(time.time() - WEEKS * 7 * 86400)
         today = datetime.now(UTC).astimezone().date()
-        weeks = figures.by_week(episodes, first, today, self._service)
+        weeks = past.weeks(first, today, self._service)
         if self._drawn is None:
             with self._place:
                 self._drawn = _Drawn(self._choose, _chart(weeks))
@@ -82,8 +83,8 @@ class Past:
         drawn.chart.update()
         drawn.weeks.rows = [_row(f"{week:%d %b}", each) for week, each in reversed(weeks)]
         drawn.services.rows = [_row(_service(each.service), each) for each in means]
-        drawn.episodes.rows = _rows(episodes)
-        more = len(episodes) - _ROWS
+        drawn.episodes.rows = _rows(past.episodes)
+        more = len(past.episodes) - _ROWS
         drawn.more.set_text(f"{more} older ones are not shown." if more > 0 else "")
 
     def _choose(self, service: str) -> None:
