@@ -109,7 +109,7 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-logs.begin()
+logs.begin("desk")
 app = FastAPI(title="desk", lifespan=_lifespan, docs_url=None, redoc_url=None)
 gnomon.instrument(app, service="desk", service_version="1.0")
 gnomon.web_vitals(app)

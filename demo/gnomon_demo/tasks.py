@@ -95,6 +95,6 @@ def work() -> None:
     """Run Celery's worker until it is stopped; its metrics are on a page of their own."""
     chosen = settings()
     chosen.prepare()
-    logs.begin()
+    logs.begin("desk-worker")
     with gnomon.expose(service="desk-worker", address=chosen.listen, port=chosen.worker_port):
         app.worker_main(["worker", "--concurrency", str(WORKERS), "--loglevel", "WARNING"])

@@ -18,6 +18,7 @@ _WEB_CONFIG = "GNOMON_CONSOLE_WEB_CONFIG"
 _NEEDED = ("gnomon_console", "aiohttp", "fastapi", "nicegui", "orjson")
 _ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _ELSEWHERE = (_ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "GNOMON_JAEGER_URL")
+_LOGS = "OTEL_LOGS_EXPORTER"
 #: Addresses at which 127.0.0.1 is answered, too.
 _HERE = frozenset({HOST, "0.0.0.0", "::"})
 _NOTE = "# Made by `make up` as long as the console runs; GNOMON_CONSOLE=off leaves it out.\n"
@@ -60,11 +61,13 @@ def answers(
 ) -> dict[str, str]:
     """Return what supervisord.conf asks about the console. lead: words before its command.
 
-    Also where the demo sends its traces: to the console, unless somebody says otherwise.
+    Also where the demo sends its traces and log: to the console, unless somebody says otherwise.
     """
     elsewhere = any(environ.get(name, "").strip() for name in _ELSEWHERE)
     near = CONSOLE in wanted and not away(environ, wanted)
-    traces = {_ENDPOINT: url(wanted[CONSOLE])} if near and not elsewhere else {}
+    traces = {}
+    if near and not elsewhere:
+        traces = {_ENDPOINT: url(wanted[CONSOLE]), _LOGS: environ.get(_LOGS, "").strip() or "otlp"}
     file = environ.get(_WEB_CONFIG, "").strip()
     return {
         **traces,

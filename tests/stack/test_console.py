@@ -46,6 +46,16 @@ def test_traces_go_to_it_unless_somebody_says_otherwise(checkout, name):
     assert endpoint not in console.answers(checkout.home, elsewhere, {CONSOLE: 8090}, ())
 
 
+def test_logs_go_where_traces_do(checkout):
+    """To the console, which shows them below their spans; not to another receiver, nor unasked."""
+    logs = "OTEL_LOGS_EXPORTER"
+    wanted = {CONSOLE: 8090}
+    assert console.answers(checkout.home, {}, wanted, ())[logs] == "otlp"
+    assert console.answers(checkout.home, {logs: "none"}, wanted, ())[logs] == "none"
+    elsewhere = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    assert logs not in console.answers(checkout.home, elsewhere, wanted, ())
+
+
 _HASH = "$2b$04$abcdefghijklmnopqrstuuXxMkuz1bpmCAhqLkdIM4CzHNLBzdJm."
 
 
