@@ -184,9 +184,9 @@ class _Open:
                 "w-full items-center gap-2 p-2 rounded border border-red-500 no-wrap"
             ):
                 ui.icon("warning", color="negative", size="20px")
-                ui.label(_short(f"{name}: {why}" if name else why)).classes(
-                    "text-sm break-words min-w-0"
-                )
+                # What Prometheus and Alertmanager refuse begins with their names.
+                said = f"The history {why}" if name == "History" else why
+                ui.label(_short(said)).classes("text-sm break-words min-w-0")
 
     def _rows(self) -> None:
         if not self._alerts:

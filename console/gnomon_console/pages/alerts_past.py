@@ -129,6 +129,9 @@ _TITLES = {
     "taken": "Taken by",
 }
 
+#: On a phone a table is pushed sideways rather than made of single words.
+_CLASSES = {"began": "whitespace-nowrap", "summary": "min-w-48"}
+
 _FIGURES = {"count": "Alerts", "take": _TAKE, "end": _END, "between": _BETWEEN}
 
 
@@ -225,12 +228,12 @@ def _table(titles: Mapping[str, str], *, pagination: int | None = None) -> ui.ta
             "field": name,
             "align": "left",
             "sortable": name in _SORTED,
-            "classes": "whitespace-nowrap" if name == "began" else "",
+            "classes": _CLASSES.get(name, ""),
         }
         for name, title in titles.items()
     ]
     table = ui.table(rows=[], columns=columns, row_key="name", pagination=pagination)
-    return table.props("dense flat bordered wrap-cells").classes("w-full")
+    return table.props("dense flat bordered wrap-cells").classes("w-full past")
 
 
 def _service(name: str) -> str:
@@ -238,4 +241,6 @@ def _service(name: str) -> str:
 
 
 def _lasted(seconds: float | None) -> str:
-    return "" if seconds is None else units.text(seconds, "s", 0 if seconds < 7200 else 1)
+    if seconds is None:
+        return ""
+    return "< 1 s" if seconds < 1 else units.text(seconds, "s", 0 if seconds < 7200 else 1)
