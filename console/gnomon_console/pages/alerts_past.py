@@ -52,8 +52,11 @@ class Past:
         self._shown = past
         episodes = past.episodes if past else None
         if past is None or not episodes:
+            # Of the time before it was watched nobody knows.
             said = (
-                f"Nothing has fired in {WEEKS} weeks." if episodes is not None else "Not read yet."
+                "No alert has fired as far as is known."
+                if episodes is not None
+                else "Not read yet."
             )
             self._none.set_text(said)
         else:
