@@ -157,8 +157,8 @@ class Shown:
         )
 
     def _complain(self, text: str) -> None:
-        # Browsers say so of a chart that is resized while it is laid out, and where the machine gets
-        # another network device; nothing of the page is wrong then.
+        # Browsers say so of a chart that is resized while it is laid out, and where the machine
+        # gets another network device; nothing of the page is wrong then.
         if not text.startswith("ResizeObserver loop") and "ERR_NETWORK_CHANGED" not in text:
             self.complaints.append(text)
 
