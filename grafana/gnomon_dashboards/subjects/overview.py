@@ -38,7 +38,10 @@ _SEVERITY = words(
 PAGES = (
     ("service", "http|process|telemetry|websocket"),
     ("host", "cpu|memory|disk|filesystem|network|clock"),
-    ("meta", "alerting|scrape|rules|notifications|exporter|configuration"),
+    (
+        "meta",
+        "alerting|configuration|dashboards|exporter|notifications|rules|scrape|storage|traces",
+    ),
     ("queue", "job"),
     ("vitals", "web"),
 )
