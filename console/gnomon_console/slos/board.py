@@ -3,10 +3,9 @@
 from typing import Any
 
 from gnomon_console.boards import Board, parsed
-from gnomon_dashboards import colours, links, units
+from gnomon_dashboards import colours, links, objectives, units
 from gnomon_dashboards.dashboard import Dashboard, Section
-from gnomon_dashboards.limits import value
-from gnomon_dashboards.panels import Column, Steps, graph, styled, table, words
+from gnomon_dashboards.panels import Column, graph, styled, table, words
 from gnomon_dashboards.queries import Query, rows
 from gnomon_dashboards.variables import Choice
 
@@ -18,15 +17,6 @@ _YOUNG = "Nothing has been measured yet: the first budget is known after five mi
 #: What stands in the place of a date, for there is none.
 LASTS, USED_UP = -1, -2
 
-#: A budget is bad once it is used up, and worth a look below what SLOBudgetForecast looks at.
-_BUDGET: Steps = (
-    (None, colours.BAD),
-    (0.0001, colours.WATCH),
-    (value("slo_budget_forecast:ratio") / 3, colours.GOOD),
-)
-#: 1 is as fast as promised; from 14.4 on, for a promise over 30 days, somebody is woken.
-_BURN: Steps = ((None, colours.GOOD), (1, colours.WATCH), (14.4, colours.BAD))
-
 #: When the budget is used up, in milliseconds of Unix time, as dates are counted.
 _FORECAST = (
     f"{_LEFT} * 0 + {USED_UP} and {_LEFT} <= 0"
@@ -37,17 +27,6 @@ _FORECAST = (
 
 def _each(expr: str, ref: str) -> Query:
     return rows(f"max by (service, sloth_id, sloth_slo) ({expr})", ref=ref)
-
-
-def _burn(window: str) -> Column:
-    return Column(
-        source=f"Value #w{window}",
-        title=f"Burn {window}",
-        unit=units.COUNT,
-        decimals=1,
-        steps=_BURN,
-        width=86,
-    )
 
 
 _OBJECTIVES = table(
@@ -74,21 +53,14 @@ _OBJECTIVES = table(
             source="sloth_slo",
             title="Objective",
             width=190,
-            link=(
-                links.to(
-                    "slo",
-                    "This objective",
-                    service=links.column("service"),
-                    objective=links.column("sloth_id"),
-                ),
-            ),
+            link=(objectives.LINK,),
         ),
         Column(
             source="Value #left",
             title="Budget left",
             unit=units.RATIO,
             decimals=1,
-            steps=_BUDGET,
+            steps=objectives.BUDGET,
             bar=True,
             high=1,
             width=150,
@@ -101,7 +73,7 @@ _OBJECTIVES = table(
             mappings=(words((LASTS, "lasts", colours.GOOD), (USED_UP, "is used up", colours.BAD)),),
             width=140,
         ),
-        *(_burn(window) for window in ("5m", "1h", "6h")),
+        *(objectives.burn(window, 86) for window in ("5m", "1h", "6h")),
         Column(source="Value #now", title="Good now", unit=units.RATIO, decimals=2, width=100),
         Column(source="Value #kept", title="Kept", unit=units.RATIO, decimals=3, width=100),
         Column(source="Value #promised", title="Promised", unit=units.RATIO, decimals=2, width=100),
@@ -138,14 +110,7 @@ _FIRING = table(
         Column(
             source="sloth_slo",
             title="Objective",
-            link=(
-                links.to(
-                    "slo",
-                    "This objective",
-                    service=links.column("service"),
-                    objective=links.column("sloth_id"),
-                ),
-            ),
+            link=(objectives.LINK,),
         ),
         Column(source="sloth_id", title="Name", hidden=True),
     ),

@@ -1,6 +1,6 @@
 """What is wrong now, of which service, on which machine; and where that is explained."""
 
-from gnomon_dashboards import colours, links, units
+from gnomon_dashboards import colours, links, objectives, units
 from gnomon_dashboards.dashboard import Dashboard, Section
 from gnomon_dashboards.limits import recording, value
 from gnomon_dashboards.panels import (
@@ -46,11 +46,6 @@ PAGES = (
     ("vitals", "web"),
 )
 
-_BUDGET: Steps = (
-    (None, colours.BAD),
-    (0.0001, colours.WATCH),
-    (value("slo_budget_forecast:ratio") / 3, colours.GOOD),
-)
 #: How many times last week's: up to a quarter more is chance.
 _TIMES: Steps = ((None, colours.GOOD), (1.25, colours.WATCH), (2, colours.BAD))
 
@@ -150,7 +145,7 @@ _SUMMARY = Section(
             now(f"min(slo:period_error_budget_remaining:ratio{_HERE})"),
             unit=units.RATIO,
             decimals=0,
-            steps=_BUDGET,
+            steps=objectives.BUDGET,
             filled=True,
             links=(links.to("slo", "All objectives"),),
             empty="No objective is known yet",
@@ -377,7 +372,7 @@ _SERVICES = Section(
                     title="Least budget left",
                     unit=units.RATIO,
                     decimals=0,
-                    steps=_BUDGET,
+                    steps=objectives.BUDGET,
                     width=150,
                 ),
                 Column(
@@ -575,7 +570,7 @@ _MACHINES = Section(
             unit=units.RATIO,
             decimals=0,
             high=1,
-            steps=_BUDGET,
+            steps=objectives.BUDGET,
             height=9,
             links=(
                 links.to(

@@ -1,12 +1,11 @@
 """Promises to users: how well each is kept, how fast its budget burns, when it will be gone."""
 
-from gnomon_dashboards import colours, links, units
+from gnomon_dashboards import colours, links, objectives, units
 from gnomon_dashboards.dashboard import Dashboard, Section
 from gnomon_dashboards.limits import value
 from gnomon_dashboards.panels import (
     PLAIN,
     Column,
-    Steps,
     coloured,
     graph,
     limit,
@@ -22,15 +21,6 @@ _ALL = '{service=~"$service"}'
 _ONE = '{service=~"$service", sloth_id="$objective"}'
 _NONE = "No objective is set: prometheus/slo/ is where they stand"
 _LASTS = "It lasts at this pace"
-
-#: A budget is bad once it is used up, and worth a look below what SLOBudgetForecast looks at.
-_BUDGET: Steps = (
-    (None, colours.BAD),
-    (0.0001, colours.WATCH),
-    (value("slo_budget_forecast:ratio") / 3, colours.GOOD),
-)
-#: 1 is as fast as promised; from 14.4 on, for a promise over 30 days, somebody is woken.
-_BURN: Steps = ((None, colours.GOOD), (1, colours.WATCH), (14.4, colours.BAD))
 
 _SUMMARY = Section(
     "",
@@ -65,7 +55,7 @@ _SUMMARY = Section(
             now(f"min(slo:period_error_budget_remaining:ratio{_ALL})"),
             unit=units.RATIO,
             decimals=1,
-            steps=_BUDGET,
+            steps=objectives.BUDGET,
             empty=_NONE,
         ),
         number(
@@ -74,7 +64,7 @@ _SUMMARY = Section(
             now(f"max(slo:current_burn_rate:ratio{_ALL})"),
             unit=units.COUNT,
             decimals=1,
-            steps=_BURN,
+            steps=objectives.BURN,
             empty=_NONE,
         ),
         number(
@@ -96,17 +86,6 @@ _SUMMARY = Section(
 
 def _of_all(metric: str, ref: str) -> Query:
     return rows(f"max by (service, sloth_id) ({metric}{_ALL})", ref=ref)
-
-
-def _burn(window: str) -> Column:
-    return Column(
-        source=f"Value #w{window}",
-        title=f"Burn {window}",
-        unit=units.COUNT,
-        decimals=1,
-        steps=_BURN,
-        width=80,
-    )
 
 
 _EVERY = Section(
@@ -136,14 +115,7 @@ _EVERY = Section(
                     source="sloth_id",
                     title="Objective",
                     width=230,
-                    link=(
-                        links.to(
-                            "slo",
-                            "This objective",
-                            service=links.column("service"),
-                            objective=links.column("sloth_id"),
-                        ),
-                    ),
+                    link=(objectives.LINK,),
                 ),
                 Column(
                     source="service",
@@ -166,13 +138,13 @@ _EVERY = Section(
                     decimals=2,
                     width=90,
                 ),
-                *(_burn(window) for window in ("5m", "1h", "6h", "1d", "3d")),
+                *(objectives.burn(window, 80) for window in ("5m", "1h", "6h", "1d", "3d")),
                 Column(
                     source="Value #left",
                     title="Budget left",
                     unit=units.RATIO,
                     decimals=1,
-                    steps=_BUDGET,
+                    steps=objectives.BUDGET,
                     bar=True,
                     high=1,
                     width=190,
@@ -216,7 +188,7 @@ _FIRST = Section(
             now(f"slo:period_error_budget_remaining:ratio{_ONE}"),
             unit=units.RATIO,
             decimals=1,
-            steps=_BUDGET,
+            steps=objectives.BUDGET,
             empty="Nothing happened yet",
         ),
         number(
@@ -225,7 +197,7 @@ _FIRST = Section(
             now(f"slo:current_burn_rate:ratio{_ONE}"),
             unit=units.COUNT,
             decimals=1,
-            steps=_BURN,
+            steps=objectives.BURN,
             empty="Nothing happened within five minutes",
         ),
         number(
