@@ -56,7 +56,7 @@ check: $(VENV)/tested  ## Formatting, lint and types, as CI checks them.
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing
 
-BENCHES := scrape_cost all_collectors request_overhead usage_cost functions queries
+BENCHES := scrape_cost all_collectors request_overhead usage_cost functions queries console
 
 bench: $(VENV)/tested  ## What it all costs, beside node_exporter (Debian: prometheus-node-exporter) and others.
 	@# All are shown; it fails if one is over its budget.

@@ -35,9 +35,11 @@
         series.data = all.map((v, i) => (alone[i] ? {value: [start + i * step, v], symbol: 'circle'} : [start + i * step, v]));
       }
       const named = Object.keys(given.legend);
-      const rows = Math.min(named.length, Math.max(1, Math.floor((element.$el.clientHeight - 110) / 23)));
-      const tall = named.length > rows ? rows * 19 + 20 : rows * 13 + 4;
-      option.grid = {left: 8, right: 16, top: 12, bottom: tall + 4, containLabel: true};
+      const fits = Math.max(1, Math.floor((element.$el.clientHeight - 130) / 17));
+      const rows = Math.min(named.length, fits);
+      // Pages of a long legend have buttons below them.
+      const tall = rows * 13 + (named.length > rows ? 24 : 4);
+      option.grid = {left: 8, right: 16, top: 12, bottom: tall + (named.length > rows ? 12 : 4), containLabel: true};
       option.xAxis.axisLabel = {formatter: v => moment(v, span), color: words(), hideOverlap: true};
       option.xAxis.axisLine = {lineStyle: {color: grey}};
       option.xAxis.splitNumber = Math.max(2, Math.floor(element.$el.clientWidth / 110));
