@@ -5,7 +5,7 @@ that what is counted is the console's alone; --prometheus asks a real one. A vie
 page, and for its panels again and again, as a browser does. Dashboards are opened by Chromium.
 
 CPU is the console's own, on the scheduler's clock. Only opening is in wall-clock time, which says
-little on a busy machine: the best of three. Run by ``make bench``; the exit status is 1 if a figure
+little on a busy machine: the better of two. Run by ``make bench``; the exit status is 1 if a figure
 is over its budget.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import itertools
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import orjson
 import psutil
 from aiohttp import web
 from playwright.sync_api import sync_playwright
@@ -52,20 +54,27 @@ def _labels(number: int) -> dict[str, str]:
     return names | {"instance": f"10.0.0.{number}", "le": _LE[number], "http_route": f"/r{number}"}
 
 
-async def _range(request: web.Request) -> web.Response:
-    asked = await request.post()
-    start, end, step = (float(str(asked[key])) for key in ("start", "end", "step"))
-    count = int((end - start) / step) + 1
+@functools.lru_cache(maxsize=256)
+def _lines(start: float, end: float, step: float) -> bytes:
+    """Return the answer over a time: made once, so that nobody waits for it."""
     result = [
         {
             "metric": _labels(number),
             "values": [
-                [start + n * step, f"{(n * (number + 7)) % 97 / 9.7:.6f}"] for n in range(count)
+                [start + n * step, f"{(n * (number + 7)) % 97 / 9.7:.6f}"]
+                for n in range(int((end - start) / step) + 1)
             ],
         }
         for number in range(SERIES)
     ]
-    return _said({"resultType": "matrix", "result": result})
+    data = {"resultType": "matrix", "result": result}
+    return orjson.dumps({"status": "success", "data": data})
+
+
+async def _range(request: web.Request) -> web.Response:
+    asked = await request.post()
+    start, end, step = (float(str(asked[key])) for key in ("start", "end", "step"))
+    return web.Response(body=_lines(start, end, step), content_type="application/json")
 
 
 async def _query(request: web.Request) -> web.Response:
@@ -140,14 +149,14 @@ async def _refreshed(url: str, ids: str, times: int) -> None:
 
 
 def _opened(url: str, boards: dict[str, Board]) -> dict[str, float]:
-    """Return the seconds until each dashboard was drawn, the best of three."""
+    """Return the seconds until each dashboard was drawn, the better of two."""
     best: dict[str, float] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=installed(), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        for _, uid in itertools.product(range(3), boards):
+        for _, uid in itertools.product(range(2), boards):
             started = time.monotonic()
             page.goto(f"{url}/d/{uid}", wait_until="commit")
             page.wait_for_function("() => +document.body?.dataset.drawn > 0")
