@@ -17,8 +17,9 @@ _AT_ONCE = 12
 #: Seconds that an answer may take.
 _PATIENCE_S = 20.0
 
-#: Answers that are kept, at most, and the seconds between two looks for old ones.
-_KEPT, _FORGET_S = 400, 5.0
+#: Answers that are kept, at most, and the points in them; a point takes 120 bytes. Seconds between
+#: two looks for what is more than that, or old.
+_KEPT, _POINTS, _FORGET_S = 400, 100_000, 1.0
 
 
 class AskError(Exception):
@@ -123,6 +124,11 @@ class Prometheus:
             self._forgot = now
             for key in [key for key, (until, _) in self._asked.items() if until < now]:
                 del self._asked[key]
+            points = {key: _points(task) for key, (_, task) in self._asked.items()}
+            for key in list(self._asked):
+                if sum(points.values()) <= _POINTS:
+                    break
+                del self._asked[key], points[key]
         while len(self._asked) >= _KEPT:
             del self._asked[next(iter(self._asked))]
 
@@ -162,6 +168,15 @@ class Prometheus:
         if said.get("status") != "success":
             raise AskError(f"Prometheus refused the query: {said.get('error', answer.status)}")
         return said["data"]
+
+
+def _points(task: asyncio.Task[Any]) -> int:
+    """Return how many points an answer has, 0 while it is awaited."""
+    if not task.done() or task.cancelled() or task.exception() is not None:
+        return 0
+    found = task.result()
+    series = found if isinstance(found, list) else []
+    return sum(len(each.points) for each in series if isinstance(each, Series))
 
 
 def _point(given: list[Any]) -> tuple[float, float]:
