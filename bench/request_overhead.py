@@ -311,7 +311,7 @@ def main() -> int:
         return 1
     chosen = [c for c in CONTENDERS if c.app == "bare" or options.only in c.name]
     table, wrong = measure(chosen, options.rounds, options.seconds)
-    console = Console()
+    console = Console(width=max(Console().width, 110))
     console.print(table)
     for line in wrong:
         console.print(line, style="red")

@@ -216,6 +216,11 @@
     return Boolean(element && (panel.kind === 'table' ? element.api : element.chart));
   };
 
+  const onScreen = panel => {
+    const {top, bottom} = document.getElementById(`body-${panel.id}`).getBoundingClientRect();
+    return top < innerHeight && bottom > 0;
+  };
+
   async function refresh() {
     clearTimeout(timer);
     const open = board.panels.filter(panel => {
@@ -230,9 +235,14 @@
         const given = await answer.json();
         if (!answer.ok) throw new Error(given.detail);
         board.drawn = performance.now();
-        for (const panel of open) {
-          const data = given.panels[panel.id];
-          if (data && ready(panel)) show(panel, data);
+        const drawn = panel => { const data = given.panels[panel.id]; if (data && ready(panel)) show(panel, data); };
+        // What can be seen first; the browser answers to people between the others.
+        const seen = new Set(open.filter(onScreen));
+        seen.forEach(drawn);
+        document.body.dataset.seen = String((+document.body.dataset.seen || 0) + 1);
+        for (const panel of open.filter(panel => !seen.has(panel))) {
+          await new Promise(done => setTimeout(done));
+          drawn(panel);
         }
         document.body.dataset.drawn = String((+document.body.dataset.drawn || 0) + 1);
         note('');
