@@ -320,14 +320,8 @@ class Exchange:
             if kind == "http.response.start":
                 self.status = message["status"]
                 self.answered = headers = message.get("headers", ())
-                if self._pass.stream_routes:
+                if is_stream(dict(headers).get(b"content-type", b"")) or self._pass.stream_routes:
                     self._opened(headers)
-                else:
-                    for name, value in headers:
-                        if name == b"content-type":
-                            if is_stream(value):
-                                self._opened(headers)
-                            break
                 if self.foreign:
                     self._follow()
             elif kind == "http.response.body":
@@ -389,13 +383,11 @@ class Exchange:
                 if error is not None and not status and through.inside:
                     status = 500
                 kind = self._error_type(error)
-            get = scope.get
-            own = get("fastapi")
             key = (
-                id(get("route")),
-                id(get("endpoint")),
-                id(own.get("effective_route_context")) if own else 0,
-                get("root_path"),
+                id(scope.get("route")),
+                id(scope.get("endpoint")),
+                id(_context(scope)) if "fastapi" in scope else 0,
+                scope.get("root_path"),
                 self._root,
                 self.method,
                 status,
